@@ -1,0 +1,77 @@
+//! A bundle on disk: three files that belong together.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use understudy_shared::checkpoint::bundle::{Bundle, BundleFiles};
+use understudy_shared::data::label::LabelSet;
+
+use crate::dataset::hash;
+use crate::report::FileHash;
+use crate::store;
+
+/// The bytes of a bundle's files, and where they are from.
+#[derive(Debug)]
+pub struct BundleDir {
+    folder: PathBuf,
+    /// `config.json`
+    pub config: Vec<u8>,
+    /// `tokenizer.json`
+    pub tokenizer: Vec<u8>,
+    /// `model.safetensors`; empty where it was not asked for.
+    pub weights: Vec<u8>,
+}
+
+impl BundleDir {
+    /// Reads a folder with `config.json`, `tokenizer.json` and `model.safetensors`.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Self::read_parts(folder, true)
+    }
+
+    /// Reads `config.json` and `tokenizer.json` alone.
+    pub fn read_without_weights(folder: &Path) -> Result<Self> {
+        Self::read_parts(folder, false)
+    }
+
+    fn read_parts(folder: &Path, with_weights: bool) -> Result<Self> {
+        store::recover_dir(folder)?;
+        if !folder.is_dir() {
+            bail!(
+                "{}: no such folder; expected a folder with config.json, tokenizer.json and \
+                 model.safetensors",
+                folder.display()
+            );
+        }
+        let weights = match with_weights {
+            true => store::read(&folder.join("model.safetensors"))?,
+            false => Vec::new(),
+        };
+        Ok(Self {
+            config: store::read(&folder.join("config.json"))?,
+            tokenizer: store::read(&folder.join("tokenizer.json"))?,
+            weights,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    fn files(&self) -> BundleFiles<'_> {
+        BundleFiles { config: &self.config, tokenizer: &self.tokenizer, weights: &self.weights }
+    }
+
+    /// A fine-tuned tagger.
+    pub fn load(&self, device: &Device) -> Result<Bundle> {
+        Bundle::load(&self.files(), device).with_context(|| self.folder.display().to_string())
+    }
+
+    /// An encoder with a new head.
+    pub fn load_base(&self, labels: LabelSet, seed: u64, device: &Device) -> Result<Bundle> {
+        let bundle = Bundle::load_base(&self.files(), labels, seed, device);
+        bundle.with_context(|| self.folder.display().to_string())
+    }
+
+    /// Name and hash of the weights.
+    pub fn weights_hash(&self) -> FileHash {
+        hash(&self.folder.join("model.safetensors"), &self.weights, None)
+    }
+}

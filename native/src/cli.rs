@@ -1,0 +1,277 @@
+//! What can be typed. What it means is in `preset` and `command`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Distils a BERT named-entity tagger into a small, fast student.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fine-tune a pretrained encoder on labelled text: this makes a teacher
+    #[command(
+        after_help = "Example:\n  understudy finetune --base bert-base-cased/ --data conll2003/ --out runs/teacher"
+    )]
+    Finetune(FinetuneArgs),
+    /// Distil a teacher into a small student
+    #[command(
+        after_help = "Example:\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student"
+    )]
+    Distill(DistillArgs),
+    /// Score a model on a labelled file: word and sub-word F1, default and strict
+    #[command(
+        after_help = "Example:\n  understudy evaluate --model runs/student/best --data conll2003/test.txt --json"
+    )]
+    Evaluate(EvaluateArgs),
+    /// Find the entities in text, with their exact places
+    #[command(
+        after_help = "Examples:\n  understudy tag --model runs/student/best \"Ada Lovelace lived in London.\"\n  understudy tag --model runs/student/best --json < texts.txt"
+    )]
+    Tag(TagArgs),
+    /// Measure training and forward speed against a plain matrix product
+    #[command(after_help = "Example:\n  understudy bench --model student --batch-size 64")]
+    Bench(BenchArgs),
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// No progress on stderr
+    #[arg(long)]
+    pub quiet: bool,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Flags of `finetune`.
+#[derive(Debug, Args)]
+pub struct FinetuneArgs {
+    /// Folder of the encoder: config.json, tokenizer.json, model.safetensors (BERT or DistilBERT)
+    #[arg(long, value_name = "DIR")]
+    pub base: PathBuf,
+    /// Start from random weights: the folder then needs no model.safetensors
+    #[arg(long)]
+    pub from_scratch: bool,
+    /// What and how
+    #[command(flatten)]
+    pub train: TrainArgs,
+}
+
+/// Flags of `distill`.
+#[derive(Debug, Args)]
+pub struct DistillArgs {
+    /// Folder of the teacher: a bundle that `finetune` wrote, or any BERT tagger
+    #[arg(long, value_name = "DIR")]
+    pub teacher: PathBuf,
+    /// Text without labels to learn from as well, one sentence a line; the teacher labels it
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub text: Vec<PathBuf>,
+    /// Named settings; single flags go before them
+    #[arg(long, value_enum)]
+    pub preset: Option<PresetName>,
+    /// Folder of stored teacher logits [default: the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Width of the student [default: 384]
+    #[arg(long)]
+    pub hidden_size: Option<usize>,
+    /// Layers of the student [default: 6]
+    #[arg(long)]
+    pub num_hidden_layers: Option<usize>,
+    /// Attention heads of the student [default: 6]
+    #[arg(long)]
+    pub num_attention_heads: Option<usize>,
+    /// Feed-forward width of the student [default: 1024]
+    #[arg(long)]
+    pub intermediate_size: Option<usize>,
+    /// Dropout of the student [default: 0.1]
+    #[arg(long)]
+    pub dropout: Option<f64>,
+    /// Softens teacher and student in the soft loss [default: 2]
+    #[arg(long)]
+    pub temperature: Option<f64>,
+    /// Share of the soft loss: alpha · soft + (1 − alpha) · hard [default: 0.5]
+    #[arg(long, conflicts_with = "plain_sum")]
+    pub alpha: Option<f64>,
+    /// soft + hard, as in the reference
+    #[arg(long)]
+    pub plain_sum: bool,
+    /// What the soft loss is averaged over [default: counted]
+    #[arg(long, value_enum)]
+    pub soft_reduction: Option<SoftReductionName>,
+    /// What and how
+    #[command(flatten)]
+    pub train: TrainArgs,
+}
+
+/// Flags of every training.
+#[derive(Debug, Clone, Args)]
+pub struct TrainArgs {
+    /// Folder with train, valid and test files (.txt or .conll columns, or .jsonl)
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder of the run: log, checkpoints, best bundle, report
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Continue the run in --out from its last checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Passes over the training text
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Sentences in a batch
+    #[arg(long, conflicts_with = "batch_subwords")]
+    pub batch_size: Option<usize>,
+    /// Sub-words in a batch, padding included, instead of a number of sentences
+    #[arg(long)]
+    pub batch_subwords: Option<usize>,
+    /// Batches whose gradients make one step
+    #[arg(long)]
+    pub gradient_accumulation: Option<usize>,
+    /// Highest learning rate
+    #[arg(long)]
+    pub learning_rate: Option<f64>,
+    /// Steps of linear warm-up
+    #[arg(long)]
+    pub warmup_steps: Option<usize>,
+    /// Weight decay of AdamW
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
+    /// No decay on biases and LayerNorm (the reference decays all alike)
+    #[arg(long)]
+    pub no_decay_on_bias_and_norm: bool,
+    /// Largest norm of all gradients together; 0 = no clipping
+    #[arg(long)]
+    pub max_gradient_norm: Option<f64>,
+    /// Steps between two evaluations [default: one epoch]
+    #[arg(long)]
+    pub evaluate_every: Option<usize>,
+    /// Evaluations without a better F1 after which the run ends
+    #[arg(long)]
+    pub patience: Option<usize>,
+    /// Longest window in sub-words
+    #[arg(long)]
+    pub max_length: Option<usize>,
+    /// Label of a word's later sub-words
+    #[arg(long, value_enum)]
+    pub continuation: Option<ContinuationName>,
+    /// Minutes between two checkpoints
+    #[arg(long, default_value_t = 5.0)]
+    pub checkpoint_minutes: f64,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Named settings of `distill`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresetName {
+    /// The reference experiment: T = 2, KLDiv(batchmean) · T² + CE, 10 epochs, lr 3e-4, batch 32
+    Seed,
+}
+
+/// What the soft loss is averaged over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SoftReductionName {
+    /// Sum over positions, mean over sentences: PyTorch's KLDivLoss(reduction="batchmean")
+    Batchmean,
+    /// Mean over counted sub-words
+    Counted,
+}
+
+/// What the second and later sub-words of a word are labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContinuationName {
+    /// I-X inside an entity
+    Inside,
+    /// Not at all
+    Ignore,
+}
+
+/// Flags of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Folder of the model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Labelled file: columns as CoNLL's, or .jsonl
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Write `token gold predicted` lines that conlleval reads
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+    /// Longest window in sub-words
+    #[arg(long, default_value_t = 128)]
+    pub max_length: usize,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `tag`.
+#[derive(Debug, Args)]
+pub struct TagArgs {
+    /// Folder of the model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The text [default: stdin, one text a line]
+    pub text: Option<String>,
+    /// Read texts from a file, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub file: Option<PathBuf>,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Only this shape [default: both]
+    #[arg(long, value_enum)]
+    pub model: Option<BenchModel>,
+    /// Only this batch size [default: 16, 64 and 128]
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Sub-words in a sentence
+    #[arg(long, default_value_t = 24)]
+    pub seq_len: usize,
+    /// Timed steps of each row; the median is reported
+    #[arg(long, default_value_t = 7)]
+    pub steps: usize,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Shapes that `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchModel {
+    /// 384 × 6, feed-forward 1024
+    Student,
+    /// 768 × 6, feed-forward 3072
+    Teacher,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

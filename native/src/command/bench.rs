@@ -1,0 +1,179 @@
+//! `bench`: training and forward throughput, as sub-words a second, GFLOP/s, and as a fraction of a
+//! plain matrix product measured in the same run.
+//!
+//! FLOPs of a sub-word: forward 2 for each weight of a matrix product and `4 · seq_len · hidden_size`
+//! a layer for attention; a training step is three times that.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use burn::tensor::{Distribution, Tensor};
+use serde_json::json;
+use understudy_shared::data::batch::{Batch, BatchBudget};
+use understudy_shared::data::example::Example;
+use understudy_shared::data::label::LabelSet;
+use understudy_shared::loss::objective::Objective;
+use understudy_shared::model::{BertConfig, Noise, TokenClassifier};
+use understudy_shared::train::adamw::{AdamW, AdamWConfig};
+use understudy_shared::train::config::TrainConfig;
+use understudy_shared::train::fit::{Control, Event, Task, fit};
+use understudy_shared::train::state::{Progress, TrainState};
+
+use super::print;
+use crate::cli::{BenchArgs, BenchModel};
+use crate::device;
+
+/// Measures.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    ensure!(args.steps > 0, "--steps 0: expected 1 or more");
+    ensure!((3..=512).contains(&args.seq_len), "--seq-len {}: expected 3 to 512", args.seq_len);
+    let gemm = gemm_gflops(args.steps);
+    if args.common.json {
+        print(&json!({"model": "gemm", "mode": "2048^3", "gflops_per_second": gemm}).to_string())?;
+    } else {
+        print(&format!("{} · 2048³ f32 matrix product: {gemm:.0} GFLOP/s\n", device::name()))?;
+        print(&format!(
+            "{:<9}{:<9}{:>6} × {:<5}{:>14}{:>10}{:>9}",
+            "model", "mode", "batch", "len", "sub-words/s", "GFLOP/s", "of GEMM"
+        ))?;
+    }
+    for (name, model, config) in [
+        ("student", BenchModel::Student, BertConfig::reference_student()),
+        (
+            "teacher",
+            BenchModel::Teacher,
+            BertConfig { num_hidden_layers: 6, ..BertConfig::bert_base_cased() },
+        ),
+    ] {
+        if args.model.is_some_and(|only| only != model) {
+            continue;
+        }
+        for batch_size in [16, 64, 128] {
+            if args.batch_size.is_some_and(|only| only != batch_size) {
+                continue;
+            }
+            for (mode, passes) in [("forward", 1.0), ("train", 3.0)] {
+                let subwords = (batch_size * args.seq_len) as f64;
+                let seconds = match mode {
+                    "forward" => forward_seconds(&config, batch_size, args),
+                    _ => train_seconds(&config, batch_size, args)?,
+                };
+                let speed = subwords / seconds;
+                let gflops = speed * passes * flops(&config, args.seq_len) / 1e9;
+                print(&if args.common.json {
+                    json!({
+                        "model": name, "mode": mode, "batch_size": batch_size,
+                        "seq_len": args.seq_len, "subwords_per_second": speed,
+                        "gflops_per_second": gflops, "gemm_fraction": gflops / gemm,
+                    })
+                    .to_string()
+                } else {
+                    format!(
+                        "{name:<9}{mode:<9}{batch_size:>6} × {:<5}{speed:>14.0}{gflops:>10.1}{:>8.0}%",
+                        args.seq_len,
+                        100.0 * gflops / gemm
+                    )
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// FLOPs of one sub-word's forward pass.
+fn flops(config: &BertConfig, seq_len: usize) -> f64 {
+    let hidden = config.hidden_size;
+    let layer = 4 * hidden * hidden + 2 * hidden * config.intermediate_size;
+    let products = 2 * (config.num_hidden_layers * layer + hidden * 9);
+    (products + config.num_hidden_layers * 4 * seq_len * hidden) as f64
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+fn gemm_gflops(steps: usize) -> f64 {
+    let device = device::device();
+    let matrix = || Tensor::<2>::random([2048, 2048], Distribution::Default, &device);
+    let (left, right) = (matrix(), matrix());
+    let seconds = (0..steps + 2).map(|_| {
+        let start = Instant::now();
+        let product = left.clone().matmul(right.clone());
+        let _ = pollster::block_on(product.slice([0..1, 0..1]).into_data_async());
+        start.elapsed().as_secs_f64()
+    });
+    2.0 * 2048f64.powi(3) / median(seconds.skip(2).collect()) / 1e9
+}
+
+fn examples(batch_size: usize, seq_len: usize, config: &BertConfig) -> Vec<Example> {
+    (0..batch_size)
+        .map(|row| Example {
+            sentence: row,
+            input_ids: (0..seq_len)
+                .map(|position| ((row * 7919 + position * 104_729) % config.vocab_size) as u32)
+                .collect(),
+            word_ids: (0..seq_len).map(Some).collect(),
+            counted: vec![true; seq_len],
+            label_ids: (0..seq_len).map(|position| ((row + position) % 9) as i32).collect(),
+        })
+        .collect()
+}
+
+fn forward_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> f64 {
+    let device = device::device();
+    let model = TokenClassifier::init(config, 9, args.common.seed, &device);
+    let examples = examples(batch_size, args.seq_len, config);
+    let chosen: Vec<&Example> = examples.iter().collect();
+    let seconds = (0..args.steps + 2).map(|_| {
+        let start = Instant::now();
+        let batch = Batch::new(&chosen, config.pad_token_id, &device);
+        let (input_ids, mask) = (batch.input_ids, batch.attention_mask);
+        let logits = model.forward(input_ids, mask, batch.is_padded, &mut Noise::off());
+        let _ = pollster::block_on(logits.into_data_async());
+        start.elapsed().as_secs_f64()
+    });
+    median(seconds.skip(2).collect())
+}
+
+/// The median step of the real training loop, dropout on.
+fn train_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Result<f64> {
+    let device = device::device().autodiff();
+    let examples = examples(batch_size, args.seq_len, config);
+    let train_config = TrainConfig {
+        epochs: args.steps + 2,
+        batch: BatchBudget::Sentences(batch_size),
+        gradient_accumulation: 1,
+        learning_rate: 1e-4,
+        warmup_steps: 0,
+        max_gradient_norm: Some(1.0),
+        optimizer: AdamWConfig { weight_decay: 1e-6, ..AdamWConfig::default() },
+        objective: Objective::hard(),
+        evaluate_every: None,
+        patience: None,
+        log_every: 1,
+        seed: args.common.seed,
+    };
+    let task = Task {
+        train: &examples,
+        teacher_logits: None,
+        dev: None,
+        labels: &LabelSet::conll2003(),
+        pad_token_id: config.pad_token_id,
+    };
+    let mut state = TrainState {
+        model: TokenClassifier::init(config, 9, args.common.seed, &device),
+        optimizer: AdamW::new(train_config.optimizer, device::placement()),
+        progress: Progress::default(),
+    };
+    let mut times = vec![Instant::now()];
+    let fitted = fit(&mut state, &task, &train_config, |event| {
+        if let Event::Step(_) = event {
+            times.push(Instant::now());
+        }
+        Ok::<_, std::convert::Infallible>(Control::Continue)
+    });
+    pollster::block_on(fitted)?;
+    let seconds = times.windows(2).skip(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
+    Ok(median(seconds.collect()))
+}

@@ -1,0 +1,57 @@
+//! `evaluate`: the four scores of a model on a labelled file.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use understudy_shared::data::example::ExampleOptions;
+use understudy_shared::metric::conlleval::predictions_conll;
+use understudy_shared::train::evaluate::{evaluate, word_tags};
+
+use super::{print, scores_json, scores_table};
+use crate::bundle_dir::BundleDir;
+use crate::cli::EvaluateArgs;
+use crate::progress::Progress;
+use crate::{dataset, device, runner, store};
+
+/// Evaluates.
+pub fn run(args: &EvaluateArgs) -> Result<()> {
+    let labelled = dataset::read_labelled(&args.data)?;
+    let bundle = BundleDir::read(&args.model)?.load(&device::device())?;
+    let most = bundle.config.max_position_embeddings;
+    ensure!(args.max_length >= 3, "--max-length {}: expected 3 or more", args.max_length);
+    let max_length = args.max_length.min(most);
+    let options = ExampleOptions { max_length, context: max_length / 4, ..Default::default() };
+    let set = dataset::labelled_set(labelled, &bundle.tokenizer, &bundle.labels, &options)?;
+    let subwords: usize = set.examples.iter().map(|example| example.input_ids.len()).sum();
+    let mut progress = Progress::count(args.common.quiet, "sentences", set.examples.len());
+    let stop = runner::stop_flag();
+    let start = Instant::now();
+    let pad = bundle.config.pad_token_id;
+    let evaluation = pollster::block_on(evaluate(&bundle.model, &bundle.labels, &set, pad, || {
+        progress.advance(1);
+        !stop.load(std::sync::atomic::Ordering::Relaxed)
+    }));
+    let evaluation = evaluation.context("stopped before the end; nothing was scored")?;
+    let seconds = start.elapsed().as_secs_f64();
+    drop(progress);
+    if let Some(path) = &args.predictions {
+        let tags = word_tags(&evaluation.predictions, &bundle.labels);
+        store::write_atomic(path, predictions_conll(&set.sentences, &tags).as_bytes())?;
+    }
+    let speed = subwords as f64 / seconds;
+    if args.common.json {
+        let mut object = scores_json(&evaluation.scores);
+        object["loss"] = json!(evaluation.loss);
+        object["seconds"] = json!(seconds);
+        object["subwords_per_second"] = json!(speed);
+        return print(&serde_json::to_string(&object)?);
+    }
+    print(&scores_table(&evaluation.scores))?;
+    print(&format!(
+        "\n{} sentences, {} words, {subwords} sub-words in {seconds:.1} s: {speed:.0} sub-words/s on {}",
+        evaluation.scores.sentences,
+        evaluation.scores.words,
+        device::name()
+    ))
+}

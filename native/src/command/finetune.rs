@@ -1,0 +1,66 @@
+//! `finetune`: an encoder and labelled text make a teacher.
+
+use anyhow::Result;
+use burn::tensor::Device;
+use understudy_shared::checkpoint::bundle::{Bundle, check_vocabulary};
+use understudy_shared::data::tokenize::SubwordTokenizer;
+use understudy_shared::model::{BertConfig, TokenClassifier};
+
+use crate::bundle_dir::BundleDir;
+use crate::cli::FinetuneArgs;
+use crate::dataset::{self, Splits};
+use crate::runner::{self, Job};
+use crate::{device, preset};
+
+/// Fine-tunes.
+pub fn run(args: &FinetuneArgs) -> Result<()> {
+    let config = preset::finetune(&args.train)?;
+    let splits = dataset::read_splits(&args.train.data)?;
+    let files = match args.from_scratch {
+        true => BundleDir::read_without_weights(&args.base)?,
+        false => BundleDir::read(&args.base)?,
+    };
+    let bundle = load(args, &files, &splits, &device::device().autodiff())?;
+    let options = preset::example_options(&args.train, &bundle.config)?;
+    let mut inputs = runner::split_files(&splits);
+    if !args.from_scratch {
+        inputs.push(files.weights_hash());
+    }
+    let runner::Prepared { train, dev, test } =
+        runner::prepare(splits, &bundle.tokenizer, &bundle.labels, &options)?;
+    let job = Job {
+        description: format!("teacher: {}", runner::describe(&bundle.config)),
+        args: &args.train,
+        config,
+        options,
+        model_config: bundle.config,
+        labels: bundle.labels,
+        tokenizer: &files.tokenizer,
+        train,
+        teacher_logits: None,
+        dev,
+        test,
+        inputs,
+    };
+    runner::train(job, bundle.model)
+}
+
+fn load(
+    args: &FinetuneArgs,
+    files: &BundleDir,
+    splits: &Splits,
+    device: &Device,
+) -> Result<Bundle> {
+    let mut labelled = vec![&splits.train, &splits.valid];
+    labelled.extend(&splits.test);
+    let labels = dataset::labels_of(&labelled)?;
+    let seed = args.train.common.seed;
+    if !args.from_scratch {
+        return files.load_base(labels, seed, device);
+    }
+    let (config, _) = BertConfig::parse(&files.config)?;
+    let tokenizer = SubwordTokenizer::from_bytes(&files.tokenizer)?;
+    check_vocabulary(&tokenizer, &config)?;
+    let model = TokenClassifier::init(&config, labels.len(), seed, device);
+    Ok(Bundle { config, labels, tokenizer, model })
+}

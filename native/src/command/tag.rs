@@ -1,0 +1,134 @@
+//! `tag`: the entities of texts, with half-open places in bytes and in characters.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use understudy_shared::checkpoint::bundle::Bundle;
+use understudy_shared::infer::tagger::{Entity, tag};
+
+use super::print;
+use crate::bundle_dir::BundleDir;
+use crate::cli::TagArgs;
+use crate::{device, store};
+
+/// Texts that are tagged together.
+const CHUNK: usize = 64;
+
+/// Tags.
+pub fn run(args: &TagArgs) -> Result<()> {
+    let bundle = BundleDir::read(&args.model)?.load(&device::device())?;
+    if let Some(text) = &args.text {
+        return tag_all(&bundle, std::slice::from_ref(text), args);
+    }
+    if let Some(path) = &args.file {
+        let text = String::from_utf8(store::read(path)?)
+            .with_context(|| format!("{}: expected text in UTF-8", path.display()))?;
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        return lines.chunks(CHUNK).try_for_each(|texts| tag_all(&bundle, texts, args));
+    }
+    tag_stdin(&bundle, args)
+}
+
+/// In a terminal each line is answered at once; otherwise lines go through in chunks.
+fn tag_stdin(bundle: &Bundle, args: &TagArgs) -> Result<()> {
+    let stdin = io::stdin();
+    let at_once = if stdin.is_terminal() { 1 } else { CHUNK };
+    let mut texts = Vec::new();
+    for (number, line) in stdin.lock().lines().enumerate() {
+        let line = line.with_context(|| format!("stdin, line {}: expected UTF-8", number + 1))?;
+        texts.push(line);
+        if texts.len() >= at_once {
+            tag_all(bundle, &texts, args)?;
+            texts.clear();
+        }
+    }
+    tag_all(bundle, &texts, args)
+}
+
+fn tag_all(bundle: &Bundle, texts: &[String], args: &TagArgs) -> Result<()> {
+    let tagged = pollster::block_on(tag(bundle, texts))?;
+    for (text, entities) in texts.iter().zip(tagged) {
+        print(&if args.common.json {
+            json_line(text, &entities)
+        } else if io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+            coloured(text, &entities)
+        } else {
+            plain(text, &entities)
+        })?;
+    }
+    Ok(())
+}
+
+/// `{"text", "entities": [{"entity_type", "text", "start_byte", …, "score"}]}`.
+fn json_line(text: &str, entities: &[Entity]) -> String {
+    let char_at = |byte: usize| text[..byte].chars().count();
+    let entities: Vec<Value> = entities
+        .iter()
+        .map(|entity| {
+            json!({
+                "entity_type": entity.entity_type,
+                "text": &text[entity.start_byte..entity.end_byte],
+                "start_byte": entity.start_byte,
+                "end_byte": entity.end_byte,
+                "start_char": char_at(entity.start_byte),
+                "end_char": char_at(entity.end_byte),
+                "score": (f64::from(entity.score) * 1e4).round() / 1e4,
+            })
+        })
+        .collect();
+    json!({ "text": text, "entities": entities }).to_string()
+}
+
+/// `[Ada Lovelace](PER) lived in [London](LOC).`
+fn plain(text: &str, entities: &[Entity]) -> String {
+    marked(text, entities, |entity, words| format!("[{words}]({})", entity.entity_type))
+}
+
+fn coloured(text: &str, entities: &[Entity]) -> String {
+    marked(text, entities, |entity, words| {
+        let sum: usize = entity.entity_type.bytes().map(usize::from).sum();
+        let colour = match entity.entity_type.as_str() {
+            "PER" => 34,
+            "ORG" => 35,
+            "LOC" => 32,
+            "MISC" => 33,
+            _ => 31 + sum % 6,
+        };
+        format!("\x1b[1;{colour}m{words}\x1b[0;2m {}\x1b[0m", entity.entity_type)
+    })
+}
+
+fn marked(text: &str, entities: &[Entity], mark: impl Fn(&Entity, &str) -> String) -> String {
+    let mut line = String::new();
+    let mut end = 0;
+    for entity in entities {
+        line += &text[end..entity.start_byte];
+        line += &mark(entity, &text[entity.start_byte..entity.end_byte]);
+        end = entity.end_byte;
+    }
+    line + &text[end..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entity(start_byte: usize, end_byte: usize) -> Entity {
+        Entity { entity_type: "PER".to_owned(), start_byte, end_byte, score: 0.987_654 }
+    }
+
+    #[test]
+    fn json_counts_bytes_and_characters() {
+        let line = json_line("été Ada", &[entity(6, 9)]);
+        let value: Value = serde_json::from_str(&line).expect("JSON");
+        let want = json!({"entity_type": "PER", "text": "Ada", "start_byte": 6, "end_byte": 9,
+            "start_char": 4, "end_char": 7, "score": 0.9877});
+        assert_eq!(value["entities"][0], want);
+    }
+
+    #[test]
+    fn plain_text_is_marked_in_place() {
+        assert_eq!(plain("été Ada.", &[entity(6, 9)]), "été [Ada](PER).");
+    }
+}

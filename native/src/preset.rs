@@ -1,0 +1,143 @@
+//! What a command line means: each flag, else the preset's value.
+
+use anyhow::{Result, ensure};
+use understudy_shared::data::align::Continuation;
+use understudy_shared::data::batch::BatchBudget;
+use understudy_shared::data::example::ExampleOptions;
+use understudy_shared::loss::objective::{Combination, Objective, SoftReduction};
+use understudy_shared::model::BertConfig;
+use understudy_shared::train::adamw::AdamWConfig;
+use understudy_shared::train::config::TrainConfig;
+
+use crate::cli::{ContinuationName, DistillArgs, PresetName, SoftReductionName, TrainArgs};
+
+/// The reference's fine-tuning of its teacher: lr 5e-5, batch 32, 5 epochs, clip 3, weight decay
+/// 1e-6 on everything, 1000 warm-up steps.
+pub fn finetune(args: &TrainArgs) -> Result<TrainConfig> {
+    resolve(
+        args,
+        Objective::hard(),
+        Defaults { epochs: 5, learning_rate: 5e-5, warmup_steps: 1000 },
+    )
+}
+
+/// The settings of a distillation.
+pub fn distill(args: &DistillArgs) -> Result<TrainConfig> {
+    let preset = match args.preset {
+        Some(PresetName::Seed) => Objective::reference(),
+        None => Objective {
+            combination: Combination::Weighted { alpha: 0.5 },
+            temperature: 2.0,
+            soft_reduction: SoftReduction::CountedMean,
+        },
+    };
+    let combination = match args.alpha {
+        Some(alpha) => Combination::Weighted { alpha },
+        None if args.plain_sum => Combination::Sum,
+        None => preset.combination,
+    };
+    if let Combination::Weighted { alpha } = combination {
+        ensure!((0.0..=1.0).contains(&alpha), "--alpha {alpha}: expected a number from 0 to 1");
+    }
+    let temperature = args.temperature.unwrap_or(preset.temperature);
+    ensure!(
+        temperature.is_finite() && temperature > 0.0,
+        "--temperature {temperature}: expected a number above 0"
+    );
+    let soft_reduction = match args.soft_reduction {
+        Some(SoftReductionName::Batchmean) => SoftReduction::BatchMean,
+        Some(SoftReductionName::Counted) => SoftReduction::CountedMean,
+        None => preset.soft_reduction,
+    };
+    let objective = Objective { combination, temperature, soft_reduction };
+    let defaults = Defaults { epochs: 10, learning_rate: 3e-4, warmup_steps: 400 };
+    resolve(&args.train, objective, defaults)
+}
+
+/// The student that the flags describe, with the teacher's vocabulary.
+pub fn student(args: &DistillArgs, vocab_size: usize, pad_token_id: u32) -> Result<BertConfig> {
+    let default = BertConfig::reference_student();
+    let dropout = args.dropout.unwrap_or(default.hidden_dropout_prob);
+    let student = BertConfig {
+        vocab_size,
+        pad_token_id,
+        hidden_size: args.hidden_size.unwrap_or(default.hidden_size),
+        num_hidden_layers: args.num_hidden_layers.unwrap_or(default.num_hidden_layers),
+        num_attention_heads: args.num_attention_heads.unwrap_or(default.num_attention_heads),
+        intermediate_size: args.intermediate_size.unwrap_or(default.intermediate_size),
+        hidden_dropout_prob: dropout,
+        attention_probs_dropout_prob: dropout,
+        ..default
+    };
+    student.check()?;
+    Ok(student)
+}
+
+/// How sentences become examples.
+pub fn example_options(args: &TrainArgs, config: &BertConfig) -> Result<ExampleOptions> {
+    let most = config.max_position_embeddings;
+    let max_length = args.max_length.unwrap_or(most.min(128));
+    ensure!(
+        (3..=most).contains(&max_length),
+        "--max-length {max_length}: expected 3 to {most}, the model's longest input"
+    );
+    let continuation = match args.continuation {
+        Some(ContinuationName::Ignore) => Continuation::Ignore,
+        Some(ContinuationName::Inside) | None => Continuation::Inside,
+    };
+    Ok(ExampleOptions { max_length, context: max_length / 4, continuation })
+}
+
+struct Defaults {
+    epochs: usize,
+    learning_rate: f64,
+    warmup_steps: usize,
+}
+
+fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result<TrainConfig> {
+    let batch = match args.batch_subwords {
+        Some(most) => BatchBudget::Subwords(positive("--batch-subwords", most)?),
+        None => BatchBudget::Sentences(positive("--batch-size", args.batch_size.unwrap_or(32))?),
+    };
+    let learning_rate = args.learning_rate.unwrap_or(defaults.learning_rate);
+    ensure!(
+        learning_rate.is_finite() && learning_rate > 0.0,
+        "--learning-rate {learning_rate}: expected a number above 0"
+    );
+    let weight_decay = args.weight_decay.unwrap_or(1e-6);
+    ensure!(
+        weight_decay.is_finite() && weight_decay >= 0.0,
+        "--weight-decay {weight_decay}: expected 0 or more"
+    );
+    let max_gradient_norm = args.max_gradient_norm.unwrap_or(3.0);
+    ensure!(
+        max_gradient_norm.is_finite() && max_gradient_norm >= 0.0,
+        "--max-gradient-norm {max_gradient_norm}: expected 0 or more"
+    );
+    Ok(TrainConfig {
+        epochs: positive("--epochs", args.epochs.unwrap_or(defaults.epochs))?,
+        batch,
+        gradient_accumulation: positive(
+            "--gradient-accumulation",
+            args.gradient_accumulation.unwrap_or(1),
+        )?,
+        learning_rate,
+        warmup_steps: args.warmup_steps.unwrap_or(defaults.warmup_steps),
+        max_gradient_norm: (max_gradient_norm > 0.0).then_some(max_gradient_norm),
+        optimizer: AdamWConfig {
+            weight_decay,
+            decay_bias_and_norm: !args.no_decay_on_bias_and_norm,
+            ..AdamWConfig::default()
+        },
+        objective,
+        evaluate_every: args.evaluate_every.map(|n| positive("--evaluate-every", n)).transpose()?,
+        patience: args.patience.map(|n| positive("--patience", n)).transpose()?,
+        log_every: 1,
+        seed: args.common.seed,
+    })
+}
+
+fn positive(flag: &str, value: usize) -> Result<usize> {
+    ensure!(value > 0, "{flag} 0: expected 1 or more");
+    Ok(value)
+}

@@ -1,0 +1,212 @@
+//! Progress on stderr: a bar in a terminal, a plain line every ten seconds elsewhere.
+//!
+//! The loss shown is an exponential moving average with the bias correction of Adam (Kingma, Ba
+//! 2015, section 3), so that the first steps are not pulled towards zero.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+const LINE_EVERY: Duration = Duration::from_secs(10);
+const SMOOTHING: f64 = 0.98;
+
+/// All bars of the process, so that a bar for evaluating goes below the one for training.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+enum Output {
+    Silent,
+    Bar(ProgressBar),
+    Lines { next: Instant },
+}
+
+/// Shows how far a training run, or a count over items, has come. Ends when dropped.
+pub struct Progress {
+    output: Output,
+    label: String,
+    total: usize,
+    position: usize,
+    resumed_at: usize,
+    started: Instant,
+    last: Instant,
+    loss: Average,
+    seconds_per_step: Average,
+    subwords_per_step: Average,
+}
+
+impl Progress {
+    /// Progress of training from step `resumed_at`, 0 for a new run, to `total_steps`.
+    pub fn new(quiet: bool, total_steps: usize, resumed_at: usize) -> Self {
+        Self::start(quiet, "step", total_steps, resumed_at)
+    }
+
+    /// Progress over `total` items, such as sentences to label; `label` says what is done.
+    pub fn count(quiet: bool, label: &str, total: usize) -> Self {
+        Self::start(quiet, label, total, 0)
+    }
+
+    /// Shows a finished training step, its loss, and how many sub-words were in it.
+    pub fn step(&mut self, step: usize, epoch: usize, loss: f64, subwords: usize) {
+        let now = Instant::now();
+        self.loss.add(loss);
+        self.seconds_per_step.add((now - self.last).as_secs_f64());
+        self.subwords_per_step.add(subwords as f64);
+        self.last = now;
+        self.position = step;
+        let speed = self.subwords_per_step.value() / self.seconds_per_step.value().max(1e-9);
+        let average = if loss.is_finite() { self.loss.value() } else { loss };
+        self.show(&format!("epoch {epoch} · loss {average:.4} · {speed:.0} sub-words/s"));
+    }
+
+    /// Counts `n` more items as done.
+    pub fn advance(&mut self, n: usize) {
+        self.position += n;
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+        self.show(&format!("{:.0}/s", self.position as f64 / seconds));
+    }
+
+    /// Prints a line above the bar; nothing when quiet.
+    pub fn message(&self, text: &str) {
+        match &self.output {
+            Output::Silent => {}
+            // The bars are cleared, the line scrolls up, and the bars come back below it.
+            Output::Bar(_) => BARS.suspend(|| print_line(text)),
+            Output::Lines { .. } => print_line(text),
+        }
+    }
+
+    fn start(quiet: bool, label: &str, total: usize, resumed_at: usize) -> Self {
+        let now = Instant::now();
+        let output = if quiet {
+            Output::Silent
+        } else if io::stderr().is_terminal() {
+            let bar = ProgressBar::new(total as u64).with_position(resumed_at as u64);
+            // In a narrow terminal the bar shrinks first, then the message is cut.
+            let template = "{prefix} {pos}/{len} {wide_bar} {msg}";
+            let style = ProgressStyle::with_template(template);
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            Output::Bar(BARS.add(bar.with_style(style).with_prefix(label.to_owned())))
+        } else {
+            Output::Lines { next: now + LINE_EVERY }
+        };
+        Self {
+            output,
+            label: label.to_owned(),
+            total,
+            position: resumed_at,
+            resumed_at,
+            started: now,
+            last: now,
+            loss: Average::default(),
+            seconds_per_step: Average::default(),
+            subwords_per_step: Average::default(),
+        }
+    }
+
+    fn show(&mut self, details: &str) {
+        let done = self.position.saturating_sub(self.resumed_at);
+        let left = self.total.saturating_sub(self.position);
+        // The whole time counts, with its evaluations and checkpoints, since more will come.
+        let eta = self.started.elapsed().as_secs_f64() * left as f64 / done.max(1) as f64;
+        let text = format!("{details} · ETA {}", duration(eta));
+        match &mut self.output {
+            Output::Silent => {}
+            Output::Bar(bar) => {
+                bar.set_message(text);
+                bar.set_position(self.position as u64);
+            }
+            Output::Lines { next } => {
+                let now = Instant::now();
+                if now >= *next || left == 0 {
+                    *next = now + LINE_EVERY;
+                    print_line(&format!(
+                        "{} {}/{} · {text}",
+                        self.label, self.position, self.total
+                    ));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Output::Bar(bar) = &self.output {
+            // The last state stays on the screen, also when training was stopped early.
+            bar.abandon();
+            BARS.remove(bar);
+        }
+    }
+}
+
+/// A closed stderr must not end a training run, which `eprintln!` would.
+fn print_line(text: &str) {
+    writeln!(io::stderr(), "{text}").ok();
+}
+
+/// Two units at most, such as `1h 02m`, `3m 05s` and `7s`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m {rest:02}s"),
+        _ => format!("{hours}h {minutes:02}m"),
+    }
+}
+
+/// Exponential moving average without bias; values that are not finite are left out.
+#[derive(Default)]
+struct Average {
+    sum: f64,
+    weight: f64,
+}
+
+impl Average {
+    fn add(&mut self, value: f64) {
+        if value.is_finite() {
+            self.sum = SMOOTHING * self.sum + (1.0 - SMOOTHING) * value;
+            self.weight = SMOOTHING * self.weight + (1.0 - SMOOTHING);
+        }
+    }
+
+    fn value(&self) -> f64 {
+        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        assert_eq!(duration(6.6), "7s");
+        assert_eq!(duration(185.0), "3m 05s");
+        assert_eq!(duration(3725.0), "1h 02m");
+    }
+
+    #[test]
+    fn average_starts_at_the_first_value_and_skips_nan() {
+        let mut average = Average::default();
+        average.add(2.0);
+        assert!((average.value() - 2.0).abs() < 1e-12);
+        average.add(f64::NAN);
+        average.add(4.0);
+        // Weights 0.98 and 1 of the first and second value.
+        assert!((average.value() - (0.98 * 2.0 + 4.0) / 1.98).abs() < 1e-12);
+    }
+
+    #[test]
+    fn quiet_counts_without_output() {
+        let mut progress = Progress::new(true, 10, 4);
+        assert!(matches!(progress.output, Output::Silent));
+        progress.step(5, 1, f64::NAN, 100);
+        assert_eq!(progress.position, 5);
+        let mut count = Progress::count(true, "labelling", 10);
+        count.advance(3);
+        count.advance(4);
+        assert_eq!(count.position, 7);
+    }
+}

@@ -1,0 +1,206 @@
+//! The report of a training run: `report.json` is the JSON of [`Report`], and [`html`] turns it
+//! into one self-contained page, without network or script.
+
+mod curves;
+mod page;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+pub use page::html;
+pub use understudy_shared::metric::entity_f1::{EntityF1 as ModeScores, Scores};
+
+/// What a run did and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The command line.
+    pub command: String,
+    /// What was trained.
+    pub model: ModelSummary,
+    /// Where it was trained.
+    pub device: String,
+    /// Time from start to end, of all sessions of a resumed run.
+    pub wall_seconds: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// All settings.
+    pub config: Value,
+    /// Data and weights that went in.
+    pub data: Vec<FileHash>,
+    /// One point a training step, ascending.
+    pub curve: Vec<CurvePoint>,
+    /// One point an evaluation on the dev split, ascending.
+    pub evaluations: Vec<EvaluationPoint>,
+    /// Final scores by split.
+    pub scores: Vec<SplitScores>,
+}
+
+/// The trained model in a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// For people, such as `student: hidden 384, 6 layers`.
+    pub description: String,
+    /// Number of trained values.
+    pub parameters: usize,
+    /// Size of the weights file.
+    pub size_bytes: usize,
+}
+
+/// A file that went into the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileHash {
+    /// As it was named.
+    pub path: String,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// `None` for a file that is not data, such as weights.
+    pub sentences: Option<usize>,
+}
+
+/// A training step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Counted from 1.
+    pub step: usize,
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Of this step's batch; NaN is `null` in JSON.
+    #[serde(deserialize_with = "number_or_nan")]
+    pub loss: f64,
+    /// In force at this step.
+    pub learning_rate: f64,
+    /// Global norm before clipping; NaN is `null` in JSON.
+    #[serde(deserialize_with = "number_or_nan")]
+    pub gradient_norm: f64,
+    /// Sub-words in this step's batch, without padding.
+    pub subwords: usize,
+}
+
+/// An evaluation on the dev split during training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationPoint {
+    /// Steps trained before it.
+    pub step: usize,
+    /// Epoch it ended.
+    pub epoch: usize,
+    /// Micro F1 by which the best weights are chosen.
+    pub f1: f64,
+    /// Mean loss, if computed.
+    pub loss: Option<f64>,
+    /// Whether these weights were kept in the end.
+    pub best: bool,
+}
+
+/// Scores on one split in the four modes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitScores {
+    /// Such as `dev` or `test`.
+    pub split: String,
+    /// Number of sentences.
+    pub sentences: usize,
+    /// Number of words.
+    pub words: usize,
+    /// A word takes the tag of its first sub-word; spans as seqeval's default.
+    pub word_default: ModeScores,
+    /// A word takes the tag of its first sub-word; strict IOB2.
+    pub word_strict: ModeScores,
+    /// Every sub-word has a tag; spans as seqeval's default.
+    pub subword_default: ModeScores,
+    /// Every sub-word has a tag; strict IOB2.
+    pub subword_strict: ModeScores,
+}
+
+impl SplitScores {
+    fn modes(&self) -> [(&'static str, &ModeScores); 4] {
+        [
+            ("word, default", &self.word_default),
+            ("word, strict", &self.word_strict),
+            ("sub-word, default", &self.subword_default),
+            ("sub-word, strict", &self.subword_strict),
+        ]
+    }
+}
+
+/// JSON has no NaN: serde_json writes it as `null`.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn scores(f1: f64) -> Scores {
+        Scores { precision: f1 + 0.01, recall: f1 - 0.01, f1, support: 1668 }
+    }
+
+    fn mode(f1: f64) -> ModeScores {
+        let per_type = [("LOC", 0.03), ("MISC", -0.1), ("ORG", -0.02), ("PER", 0.04)];
+        let per_type = per_type.map(|(name, more)| (name.to_owned(), scores(f1 + more)));
+        ModeScores {
+            per_type: per_type.into(),
+            micro: scores(f1),
+            macro_average: scores(f1 - 0.01),
+        }
+    }
+
+    /// A made-up run of 4,390 steps in 10 epochs.
+    pub fn sample() -> Report {
+        let curve = (1..=4390).map(|step| CurvePoint {
+            step,
+            epoch: step.div_ceil(439),
+            loss: 0.1 + 6.0 * (-(step as f64) / 500.0).exp() * (1.3 + (step as f64 * 1.7).sin()),
+            learning_rate: 3e-4 * (step as f64 / 400.0).min((4390 - step) as f64 / 3990.0),
+            gradient_norm: 1.0,
+            subwords: 700,
+        });
+        let evaluations = (1..=10).map(|epoch| EvaluationPoint {
+            step: epoch * 439,
+            epoch,
+            f1: 0.83 - 0.45 * (-(epoch as f64) / 2.0).exp() - if epoch == 10 { 0.01 } else { 0.0 },
+            loss: Some(0.3 + 2.0 * (-(epoch as f64)).exp()),
+            best: epoch == 9,
+        });
+        let file = |path: &str, sentences| FileHash {
+            path: path.to_owned(),
+            sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            sentences,
+        };
+        let split = |split: &str, f1: f64| SplitScores {
+            split: split.to_owned(),
+            sentences: 3453,
+            words: 46435,
+            word_default: mode(f1),
+            word_strict: mode(f1 + 0.002),
+            subword_default: mode(f1 - 0.06),
+            subword_strict: mode(f1 - 0.02),
+        };
+        Report {
+            command: "understudy distill --teacher models/teacher --data \"A&B\"".to_owned(),
+            model: ModelSummary {
+                description: "Student: hidden 384, 6 layers, <b>random</b> init".to_owned(),
+                parameters: 19_620_489,
+                size_bytes: 78_486_000,
+            },
+            device: "flex, 2 threads".to_owned(),
+            wall_seconds: 1340.0,
+            seed: 0,
+            config: json!({"temperature": 2, "optimizer": {"name": "adamw", "betas": [0.9, 0.999]}}),
+            data: vec![file("data/train.conll", Some(14041)), file("model.safetensors", None)],
+            curve: curve.collect(),
+            evaluations: evaluations.collect(),
+            scores: vec![split("dev", 0.8244), split("test", 0.7584)],
+        }
+    }
+
+    #[test]
+    fn json_round_trips_with_a_loss_that_is_not_a_number() -> serde_json::Result<()> {
+        let mut report = sample();
+        assert_eq!(serde_json::from_str::<Report>(&serde_json::to_string(&report)?)?, report);
+        report.curve[7].loss = f64::NAN;
+        let read: Report = serde_json::from_str(&serde_json::to_string(&report)?)?;
+        assert!(read.curve[7].loss.is_nan() && !html(&read).contains("NaN"));
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! A bundle: the files a model needs, checked against each other.
+//!
+//! `config.json` (Hugging Face names, `id2label`), `tokenizer.json`, `model.safetensors`; the folder
+//! opens in `transformers` as it is.
+
+use burn::tensor::Device;
+use thiserror::Error;
+
+use super::weights::{self, Head, NamedTensor, StoredAs, WeightsError};
+use crate::data::label::LabelSet;
+use crate::data::tokenize::{SubwordTokenizer, TokenizeError};
+use crate::model::{BertConfig, ConfigError, TokenClassifier};
+
+/// The bytes of a bundle's files.
+#[derive(Clone, Copy, Debug)]
+pub struct BundleFiles<'a> {
+    /// `config.json`
+    pub config: &'a [u8],
+    /// `tokenizer.json`
+    pub tokenizer: &'a [u8],
+    /// `model.safetensors`
+    pub weights: &'a [u8],
+}
+
+/// What can be wrong with a bundle.
+#[derive(Debug, Error)]
+pub enum BundleError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
+    /// The weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The vocabulary is not the embedding's.
+    #[error(
+        "tokenizer.json has {tokenizer} entries, config.json says vocab_size {config}; \
+         expected the tokenizer that the model was trained with"
+    )]
+    Vocabulary {
+        /// Entries of the tokenizer.
+        tokenizer: usize,
+        /// Rows of the embedding.
+        config: usize,
+    },
+    /// An encoder without labels where a tagger is needed.
+    #[error(
+        "config.json names no labels (`id2label`); expected a fine-tuned tagger, \
+         and this is an encoder: fine-tune it first"
+    )]
+    NoLabels,
+}
+
+/// A model with all it needs to tag.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// Sizes and rates.
+    pub config: BertConfig,
+    /// Its labels; index = id.
+    pub labels: LabelSet,
+    /// Its tokenizer.
+    pub tokenizer: SubwordTokenizer,
+    /// Its weights.
+    pub model: TokenClassifier,
+}
+
+impl Bundle {
+    /// Reads a fine-tuned tagger.
+    ///
+    /// # Errors
+    ///
+    /// Anything wrong with one file, or files that do not fit together.
+    pub fn load(files: &BundleFiles<'_>, device: &Device) -> Result<Self, BundleError> {
+        let (config, labels) = BertConfig::parse(files.config)?;
+        let labels = labels.ok_or(BundleError::NoLabels)?;
+        Self::assemble(files, config, labels, Head::Trained, device)
+    }
+
+    /// Reads an encoder and puts a new head for `labels` on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bundle::load`], but the files may be those of an encoder that was never fine-tuned.
+    pub fn load_base(
+        files: &BundleFiles<'_>,
+        labels: LabelSet,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, BundleError> {
+        let (config, _) = BertConfig::parse(files.config)?;
+        Self::assemble(files, config, labels, Head::New { seed }, device)
+    }
+
+    fn assemble(
+        files: &BundleFiles<'_>,
+        config: BertConfig,
+        labels: LabelSet,
+        head: Head,
+        device: &Device,
+    ) -> Result<Self, BundleError> {
+        let tokenizer = SubwordTokenizer::from_bytes(files.tokenizer)?;
+        check_vocabulary(&tokenizer, &config)?;
+        let model = weights::load(files.weights, &config, labels.len(), head, device)?;
+        Ok(Self { config, labels, tokenizer, model })
+    }
+}
+
+/// That the tokenizer's ids are the embedding's rows.
+///
+/// # Errors
+///
+/// Another number of entries than `vocab_size`.
+pub fn check_vocabulary(
+    tokenizer: &SubwordTokenizer,
+    config: &BertConfig,
+) -> Result<(), BundleError> {
+    if tokenizer.vocab_size() == config.vocab_size {
+        return Ok(());
+    }
+    Err(BundleError::Vocabulary { tokenizer: tokenizer.vocab_size(), config: config.vocab_size })
+}
+
+/// `config.json` and `model.safetensors` of weights that were read back, as name and bytes.
+pub fn to_files(
+    config: &BertConfig,
+    labels: &LabelSet,
+    tensors: &[NamedTensor],
+    stored_as: StoredAs,
+) -> [(&'static str, Vec<u8>); 2] {
+    [
+        ("config.json", config.to_json(labels).into_bytes()),
+        ("model.safetensors", weights::to_bytes(tensors, stored_as)),
+    ]
+}

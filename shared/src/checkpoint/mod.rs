@@ -1,0 +1,5 @@
+//! Weights in and out: Hugging Face names, safetensors bytes, bundles.
+
+pub mod bundle;
+pub mod key_map;
+pub mod weights;

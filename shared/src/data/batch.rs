@@ -1,0 +1,215 @@
+//! Batches of similar length, in an order that a seed fixes.
+//!
+//! Examples are shuffled, cut into pools, sorted by length within a pool and filled into batches;
+//! the batches are then shuffled. Padding all sentences to 128 would do six times the work.
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::example::Example;
+
+/// When a batch is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchBudget {
+    /// At most this many sentences.
+    Sentences(usize),
+    /// At most this many sub-words, padding included (one longer sentence stands alone).
+    Subwords(usize),
+}
+
+/// Examples that are shuffled together before they are sorted by length.
+const POOL: usize = 1024;
+
+/// The batches of one epoch as indices into `lengths`; the same seed gives the same batches.
+pub fn shuffled_batches(lengths: &[usize], budget: BatchBudget, seed: u64) -> Vec<Vec<usize>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.shuffle(&mut rng);
+    let mut batches = Vec::new();
+    for pool in order.chunks_mut(POOL) {
+        pool.sort_by_key(|index| lengths[*index]);
+        batches.extend(fill(pool, lengths, budget));
+    }
+    batches.shuffle(&mut rng);
+    batches
+}
+
+/// Batches for reading everything once, longest first, so that memory peaks at the start.
+pub fn sorted_batches(lengths: &[usize], budget: BatchBudget) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(lengths[*index]));
+    fill(&order, lengths, budget)
+}
+
+fn fill(order: &[usize], lengths: &[usize], budget: BatchBudget) -> Vec<Vec<usize>> {
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut longest = 0;
+    for index in order {
+        longest = longest.max(lengths[*index]);
+        let fits = |batch: &Vec<usize>| match budget {
+            BatchBudget::Sentences(most) => batch.len() < most,
+            BatchBudget::Subwords(most) => (batch.len() + 1) * longest <= most,
+        };
+        match batches.last_mut() {
+            Some(batch) if fits(batch) => batch.push(*index),
+            _ => {
+                longest = lengths[*index];
+                batches.push(vec![*index]);
+            }
+        }
+    }
+    batches
+}
+
+/// Padded tensors of some examples.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[batch_size, seq_len]`, filled up with the padding id.
+    pub input_ids: Tensor<2, Int>,
+    /// `[batch_size, seq_len]`, `true` = a sub-word or special token, `false` = padding.
+    pub attention_mask: Tensor<2, Bool>,
+    /// Whether any row is shorter than the longest.
+    pub is_padded: bool,
+    /// `[batch_size, seq_len]`, 0 where `label_mask` is `false`.
+    pub label_ids: Tensor<2, Int>,
+    /// `[batch_size, seq_len]`, `true` = the label counts.
+    pub label_mask: Tensor<2, Bool>,
+    /// `[batch_size, seq_len]`, `true` = a counted sub-word, labelled or not.
+    pub counted_mask: Tensor<2, Bool>,
+    /// How many of each there are.
+    pub counts: BatchCounts,
+}
+
+/// Sizes of a batch that are known without asking the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchCounts {
+    /// Rows.
+    pub sentences: usize,
+    /// Sub-words and special tokens, without padding.
+    pub subwords: usize,
+    /// Sub-words with a label that counts.
+    pub labelled: usize,
+    /// Sub-words that count, labelled or not.
+    pub counted: usize,
+}
+
+impl std::ops::AddAssign for BatchCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.sentences += other.sentences;
+        self.subwords += other.subwords;
+        self.labelled += other.labelled;
+        self.counted += other.counted;
+    }
+}
+
+/// The sizes of some examples.
+pub fn counts(examples: &[&Example]) -> BatchCounts {
+    let sum = |size: fn(&Example) -> usize| examples.iter().map(|example| size(example)).sum();
+    BatchCounts {
+        sentences: examples.len(),
+        subwords: sum(|example| example.input_ids.len()),
+        labelled: sum(|example| example.label_ids.iter().filter(|label| **label >= 0).count()),
+        counted: sum(|example| example.counted.iter().filter(|counted| **counted).count()),
+    }
+}
+
+impl Batch {
+    /// Pads `examples` to the longest of them.
+    pub fn new(examples: &[&Example], pad_token_id: u32, device: &Device) -> Self {
+        let seq_len = examples.iter().map(|example| example.input_ids.len()).max().unwrap_or(1);
+        let shape = [examples.len(), seq_len];
+        let ids = padded(examples, seq_len, pad_token_id as i32, |example, position| {
+            example.input_ids[position] as i32
+        });
+        let labels =
+            padded(examples, seq_len, 0, |example, position| example.label_ids[position].max(0));
+        let flags = |of: fn(&Example, usize) -> bool| {
+            Tensor::<2, Bool>::from_data(
+                TensorData::new(padded(examples, seq_len, false, of), shape),
+                device,
+            )
+        };
+        Self {
+            input_ids: Tensor::from_data(TensorData::new(ids, shape), device),
+            attention_mask: flags(|_, _| true),
+            is_padded: examples.iter().any(|example| example.input_ids.len() != seq_len),
+            label_ids: Tensor::from_data(TensorData::new(labels, shape), device),
+            label_mask: flags(|example, position| example.label_ids[position] >= 0),
+            counted_mask: flags(|example, position| example.counted[position]),
+            counts: counts(examples),
+        }
+    }
+}
+
+/// Row after row, each filled up to `seq_len` with `filler`.
+fn padded<T: Copy>(
+    examples: &[&Example],
+    seq_len: usize,
+    filler: T,
+    value: impl Fn(&Example, usize) -> T,
+) -> Vec<T> {
+    let mut values = Vec::with_capacity(examples.len() * seq_len);
+    for example in examples {
+        let len = example.input_ids.len();
+        values.extend((0..len).map(|position| value(example, position)));
+        values.extend(std::iter::repeat_n(filler, seq_len - len));
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_example_is_in_one_batch(
+            lengths in prop::collection::vec(1usize..50, 0..200), most in 1usize..200, by_sentence: bool
+        ) {
+            let budget = if by_sentence { BatchBudget::Sentences(most) } else { BatchBudget::Subwords(most) };
+            for batches in [shuffled_batches(&lengths, budget, 5), sorted_batches(&lengths, budget)] {
+                let mut seen: Vec<usize> = batches.concat();
+                seen.sort_unstable();
+                prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
+                for batch in batches {
+                    let longest = batch.iter().map(|index| lengths[*index]).max().unwrap_or(0);
+                    let size = if by_sentence { batch.len() } else { batch.len() * longest };
+                    prop_assert!(size <= most || batch.len() == 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_seed_fixes_the_order() {
+        let lengths: Vec<usize> = (0..100).map(|index| index % 17 + 1).collect();
+        let batches = |seed| shuffled_batches(&lengths, BatchBudget::Sentences(8), seed);
+        assert_eq!(batches(1), batches(1));
+        assert_ne!(batches(1), batches(2));
+    }
+
+    #[test]
+    fn short_rows_are_padded_and_masked() {
+        let example = |len: usize| Example {
+            sentence: 0,
+            input_ids: vec![7; len],
+            word_ids: vec![None; len],
+            counted: (0..len).map(|position| position > 0).collect(),
+            label_ids: (0..len).map(|position| position as i32 - 1).collect(),
+        };
+        let (short, long) = (example(2), example(3));
+        let batch = Batch::new(&[&short, &long], 9, &Device::flex());
+        assert_eq!(batch.input_ids.into_data().to_vec::<i32>().ok(), Some(vec![7, 7, 9, 7, 7, 7]));
+        assert_eq!(batch.label_ids.into_data().to_vec::<i32>().ok(), Some(vec![0, 0, 0, 0, 0, 1]));
+        let mask = batch.label_mask.into_data().iter::<bool>().collect::<Vec<_>>();
+        assert_eq!(mask, [false, true, false, false, true, true]);
+        assert!(batch.is_padded);
+        let want = BatchCounts { sentences: 2, subwords: 5, labelled: 3, counted: 3 };
+        assert_eq!(batch.counts, want);
+    }
+}

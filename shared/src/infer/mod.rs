@@ -1,0 +1,6 @@
+//! From a model and text to logits, labels and entities.
+
+pub mod decode;
+pub mod logits;
+pub mod tagger;
+pub mod teacher;

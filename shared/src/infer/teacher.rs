@@ -1,0 +1,180 @@
+//! A teacher's logits over a text, computed once and kept in half precision: 2 bytes a label and
+//! sub-word, where the teacher itself would cost several training steps of the student each time.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use half::f16;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::data::example::Example;
+
+/// What can be wrong with stored logits.
+#[derive(Debug, Error)]
+pub enum TeacherLogitsError {
+    /// Not safetensors, or truncated.
+    #[error("stored logits: {0}; expected a whole safetensors file")]
+    Parse(#[from] safetensors::SafeTensorError),
+    /// The tensors do not fit the examples.
+    #[error("stored logits: {found}; expected {expected}")]
+    Mismatch {
+        /// What is there.
+        found: String,
+        /// What belongs there.
+        expected: String,
+    },
+}
+
+/// Logits of every sub-word of every example, special tokens too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeacherLogits {
+    num_labels: usize,
+    /// Where each example starts, in sub-words; one more at the end.
+    starts: Vec<usize>,
+    /// `[sub-words, num_labels]`, row by row.
+    values: Vec<f16>,
+}
+
+impl TeacherLogits {
+    /// Room for the logits of `examples`, all zero.
+    pub fn zeros(examples: &[Example], num_labels: usize) -> Self {
+        let mut starts = vec![0];
+        for example in examples {
+            starts.push(starts[starts.len() - 1] + example.input_ids.len());
+        }
+        let values = vec![f16::ZERO; starts[starts.len() - 1] * num_labels];
+        Self { num_labels, starts, values }
+    }
+
+    /// Sets the logits of one example, `[len, num_labels]`.
+    pub fn set(&mut self, example: usize, logits: &[f32]) {
+        let range = self.range(example);
+        assert_eq!(range.len(), logits.len(), "logits of another shape than example {example}");
+        for (value, logit) in self.values[range].iter_mut().zip(logits) {
+            *value = f16::from_f32(*logit);
+        }
+    }
+
+    /// Labels each sub-word can have.
+    pub fn num_labels(&self) -> usize {
+        self.num_labels
+    }
+
+    /// Logits of some examples, zero where padded.
+    ///
+    /// # Shapes
+    ///
+    /// - returns: `[indices.len(), seq_len, num_labels]`
+    pub fn batch(&self, indices: &[usize], seq_len: usize, device: &Device) -> Tensor<3> {
+        let width = seq_len * self.num_labels;
+        let mut padded = vec![0.0f32; indices.len() * width];
+        for (row, index) in padded.chunks_exact_mut(width.max(1)).zip(indices) {
+            for (value, stored) in row.iter_mut().zip(&self.values[self.range(*index)]) {
+                *value = stored.to_f32();
+            }
+        }
+        let shape = [indices.len(), seq_len, self.num_labels];
+        Tensor::from_data(TensorData::new(padded, shape), device)
+    }
+
+    /// As a safetensors file with one tensor, `logits`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let shape = vec![self.starts[self.starts.len() - 1], self.num_labels];
+        let view = TensorView::new(Dtype::F16, shape, &bytes).expect("the values fill the shape");
+        safetensors::serialize([("logits", view)], None).expect("one plain tensor")
+    }
+
+    /// Reads what [`TeacherLogits::to_bytes`] wrote for these examples.
+    ///
+    /// # Errors
+    ///
+    /// A truncated file, or logits of other examples or labels.
+    pub fn from_bytes(
+        bytes: &[u8],
+        examples: &[Example],
+        num_labels: usize,
+    ) -> Result<Self, TeacherLogitsError> {
+        let mut logits = Self::zeros(examples, num_labels);
+        let file = SafeTensors::deserialize(bytes)?;
+        let view = file.tensor("logits")?;
+        let shape = [logits.starts[logits.starts.len() - 1], num_labels];
+        if view.dtype() != Dtype::F16 || view.shape() != shape {
+            return Err(TeacherLogitsError::Mismatch {
+                found: format!("{:?} {:?}", view.dtype(), view.shape()),
+                expected: format!("F16 {shape:?}"),
+            });
+        }
+        for (value, bytes) in logits.values.iter_mut().zip(view.data().as_chunks::<2>().0) {
+            *value = f16::from_le_bytes(*bytes);
+        }
+        Ok(logits)
+    }
+
+    fn range(&self, example: usize) -> std::ops::Range<usize> {
+        self.starts[example] * self.num_labels..self.starts[example + 1] * self.num_labels
+    }
+}
+
+/// Names the logits of `examples` under a teacher: SHA-256 over the teacher's files and every
+/// sub-word id, so that another teacher, tokenizer, text or window length has another name.
+pub fn cache_key(teacher_files: &[&[u8]], examples: &[Example]) -> String {
+    let mut hasher = Sha256::new();
+    for file in teacher_files {
+        hasher.update(Sha256::digest(file));
+    }
+    for example in examples {
+        hasher.update((example.input_ids.len() as u64).to_le_bytes());
+        for id in &example.input_ids {
+            hasher.update(id.to_le_bytes());
+        }
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(ids: &[u32]) -> Example {
+        Example {
+            sentence: 0,
+            input_ids: ids.to_vec(),
+            word_ids: vec![None; ids.len()],
+            counted: vec![false; ids.len()],
+            label_ids: vec![-100; ids.len()],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_padded() {
+        let examples = [example(&[1, 2]), example(&[3])];
+        let mut logits = TeacherLogits::zeros(&examples, 2);
+        logits.set(0, &[1.0, 2.0, 3.0, 4.0]);
+        logits.set(1, &[5.0, -6.0]);
+        let read = TeacherLogits::from_bytes(&logits.to_bytes(), &examples, 2).expect("our own");
+        assert_eq!(read, logits);
+        let batch = read.batch(&[1, 0], 2, &Device::flex()).into_data();
+        let want = vec![5.0, -6.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0];
+        assert_eq!(batch.to_vec::<f32>().ok(), Some(want));
+    }
+
+    #[test]
+    fn logits_of_other_examples_are_refused() {
+        let bytes = TeacherLogits::zeros(&[example(&[1, 2])], 2).to_bytes();
+        let error = TeacherLogits::from_bytes(&bytes, &[example(&[1])], 2).expect_err("another");
+        assert_eq!(error.to_string(), "stored logits: F16 [2, 2]; expected F16 [1, 2]");
+        assert!(TeacherLogits::from_bytes(&bytes[..20], &[example(&[1, 2])], 2).is_err());
+    }
+
+    #[test]
+    fn the_key_tells_texts_and_teachers_apart() {
+        let key = |file: &[u8], ids: &[&[u32]]| {
+            let examples: Vec<Example> = ids.iter().map(|ids| example(ids)).collect();
+            cache_key(&[file], &examples)
+        };
+        assert_eq!(key(b"a", &[&[1, 2]]), key(b"a", &[&[1, 2]]));
+        assert_ne!(key(b"a", &[&[1, 2]]), key(b"b", &[&[1, 2]]));
+        assert_ne!(key(b"a", &[&[1, 2]]), key(b"a", &[&[1], &[2]]));
+    }
+}

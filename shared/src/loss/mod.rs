@@ -1,0 +1,5 @@
+//! Losses over counted sub-words.
+
+pub mod distillation;
+pub mod objective;
+pub mod token_cross_entropy;

@@ -1,0 +1,408 @@
+//! `config.json` of BERT and of DistilBERT, in Hugging Face's words.
+//!
+//! DistilBERT (Sanh et al. 2019, arXiv:1910.01108) is a BERT without token types: with a token-type
+//! table of zeros both compute the same function, so one configuration describes both. Field names:
+//! <https://github.com/huggingface/transformers/blob/v4.57.0/src/transformers/models/bert/configuration_bert.py>.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use crate::data::label::{LabelError, LabelSet};
+
+/// The sizes and rates of a BERT encoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BertConfig {
+    /// Rows of the token table.
+    pub vocab_size: usize,
+    /// Width of the encoder.
+    pub hidden_size: usize,
+    /// Encoder layers.
+    pub num_hidden_layers: usize,
+    /// Heads; must divide `hidden_size`.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Longest input, in sub-words with `[CLS]` and `[SEP]`.
+    pub max_position_embeddings: usize,
+    /// Rows of the token-type table; only row 0 is used.
+    pub type_vocab_size: usize,
+    /// Added to the variance in LayerNorm.
+    pub layer_norm_eps: f64,
+    /// Dropout after the embeddings, each sub-layer, and before the classifier.
+    pub hidden_dropout_prob: f64,
+    /// Dropout of the attention weights.
+    pub attention_probs_dropout_prob: f64,
+    /// Standard deviation of new weights.
+    pub initializer_range: f64,
+    /// Id that fills short rows of a batch; it is masked, so its embedding never matters.
+    pub pad_token_id: u32,
+    /// Rank of a factorised token table; `None` = dense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_rank: Option<usize>,
+}
+
+/// What can be wrong with a `config.json`.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Not JSON, or not an object.
+    #[error("config.json: {0}; expected a JSON object as Hugging Face writes it")]
+    Json(#[from] serde_json::Error),
+    /// A field is missing or of the wrong type.
+    #[error("config.json: field `{field}` is {found}; expected {expected}")]
+    Field {
+        /// The field's name in the file.
+        field: String,
+        /// What stands there.
+        found: String,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// An architecture this crate does not compute.
+    #[error("config.json: {what} is `{found}`; expected {expected}")]
+    Unsupported {
+        /// Which property.
+        what: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that are supported.
+        expected: &'static str,
+    },
+    /// The labels are not a BIO label set.
+    #[error("config.json: id2label: {0}")]
+    Labels(#[from] LabelError),
+}
+
+impl BertConfig {
+    /// `bert-base-cased`: 12 layers of width 768.
+    pub fn bert_base_cased() -> Self {
+        Self {
+            vocab_size: 28_996,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            hidden_dropout_prob: 0.1,
+            attention_probs_dropout_prob: 0.1,
+            initializer_range: 0.02,
+            pad_token_id: 0,
+            embedding_rank: None,
+        }
+    }
+
+    /// The reference experiment's student: 6 layers of width 384, 19,620,489 parameters with a
+    /// 9-label head.
+    pub fn reference_student() -> Self {
+        Self {
+            hidden_size: 384,
+            num_hidden_layers: 6,
+            num_attention_heads: 6,
+            intermediate_size: 1024,
+            ..Self::bert_base_cased()
+        }
+    }
+
+    /// Two layers of width 32, for tests and examples.
+    pub fn tiny(vocab_size: usize) -> Self {
+        Self {
+            vocab_size,
+            hidden_size: 32,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            intermediate_size: 64,
+            max_position_embeddings: 64,
+            ..Self::bert_base_cased()
+        }
+    }
+
+    /// Reads a `config.json` of `model_type` `bert` or `distilbert`.
+    ///
+    /// Returns the label set of `id2label` too, where the file has one that is not the placeholder
+    /// `LABEL_0`, `LABEL_1`, … of an encoder that was never fine-tuned.
+    ///
+    /// # Errors
+    ///
+    /// Malformed JSON, a missing or mistyped field, sizes that contradict each other, an
+    /// architecture other than BERT's with GELU, or labels that are not BIO.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, Option<LabelSet>), ConfigError> {
+        let object: Map<String, Value> = serde_json::from_slice(bytes)?;
+        let file = Fields(&object);
+        let config = match file.text("model_type")?.as_str() {
+            "bert" => file.bert()?,
+            "distilbert" => file.distilbert()?,
+            other => {
+                return Err(ConfigError::Unsupported {
+                    what: "model_type",
+                    found: other.to_owned(),
+                    expected: "`bert` or `distilbert`",
+                });
+            }
+        };
+        config.check()?;
+        Ok((config, file.labels()?))
+    }
+
+    /// The `config.json` of a token classifier with these labels, as `transformers` reads it.
+    pub fn to_json(&self, labels: &LabelSet) -> String {
+        let id2label: BTreeMap<usize, &String> = labels.names().iter().enumerate().collect();
+        let label2id: BTreeMap<&String, usize> =
+            labels.names().iter().enumerate().map(|(id, name)| (name, id)).collect();
+        let mut object = match json!(self) {
+            Value::Object(object) => object,
+            _ => unreachable!("a struct serialises as an object"),
+        };
+        object.insert("model_type".into(), json!("bert"));
+        object.insert("architectures".into(), json!(["BertForTokenClassification"]));
+        object.insert("hidden_act".into(), json!("gelu"));
+        object.insert("id2label".into(), json!(id2label));
+        object.insert("label2id".into(), json!(label2id));
+        serde_json::to_string_pretty(&object).expect("a JSON value can be written") + "\n"
+    }
+
+    /// Checks the sizes and rates against each other.
+    ///
+    /// # Errors
+    ///
+    /// Names the first field that is out of range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let sizes = [
+            ("vocab_size", self.vocab_size, 10_000_000),
+            ("hidden_size", self.hidden_size, 65_536),
+            ("num_hidden_layers", self.num_hidden_layers, 1_000),
+            ("num_attention_heads", self.num_attention_heads, 65_536),
+            ("intermediate_size", self.intermediate_size, 1_000_000),
+            ("max_position_embeddings", self.max_position_embeddings, 1_000_000),
+            ("type_vocab_size", self.type_vocab_size, 65_536),
+            ("embedding_rank", self.embedding_rank.unwrap_or(1), 65_536),
+        ];
+        for (field, size, most) in sizes {
+            if size == 0 || size > most {
+                return Err(out_of_range(field, size, "a whole number from 1 to a plausible size"));
+            }
+        }
+        if self.max_position_embeddings < 3 {
+            let (field, size) = ("max_position_embeddings", self.max_position_embeddings);
+            return Err(out_of_range(field, size, "3 or more: [CLS], a sub-word, [SEP]"));
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let expected = "a divisor of hidden_size";
+            return Err(out_of_range("num_attention_heads", self.num_attention_heads, expected));
+        }
+        let rates = [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+        ];
+        for (field, rate) in rates {
+            if !(0.0..1.0).contains(&rate) {
+                return Err(out_of_range(field, rate, "a number from 0 up to but not including 1"));
+            }
+        }
+        for (field, value) in
+            [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)]
+        {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(out_of_range(field, value, "a number above 0"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn out_of_range(field: &str, found: impl ToString, expected: &'static str) -> ConfigError {
+    ConfigError::Field { field: field.to_owned(), found: found.to_string(), expected }
+}
+
+/// Typed access to a `config.json`; every failure names the field.
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    fn bert(&self) -> Result<BertConfig, ConfigError> {
+        self.gelu("hidden_act")?;
+        Ok(BertConfig {
+            vocab_size: self.size("vocab_size")?,
+            hidden_size: self.size("hidden_size")?,
+            num_hidden_layers: self.size("num_hidden_layers")?,
+            num_attention_heads: self.size("num_attention_heads")?,
+            intermediate_size: self.size("intermediate_size")?,
+            max_position_embeddings: self.size("max_position_embeddings")?,
+            type_vocab_size: self.size_or("type_vocab_size", 2)?,
+            layer_norm_eps: self.number_or("layer_norm_eps", 1e-12)?,
+            hidden_dropout_prob: self.number_or("hidden_dropout_prob", 0.1)?,
+            attention_probs_dropout_prob: self.number_or("attention_probs_dropout_prob", 0.1)?,
+            initializer_range: self.number_or("initializer_range", 0.02)?,
+            pad_token_id: self.size_or("pad_token_id", 0)? as u32,
+            embedding_rank: match self.0.get("embedding_rank") {
+                None | Some(Value::Null) => None,
+                Some(_) => Some(self.size("embedding_rank")?),
+            },
+        })
+    }
+
+    fn distilbert(&self) -> Result<BertConfig, ConfigError> {
+        self.gelu("activation")?;
+        Ok(BertConfig {
+            vocab_size: self.size("vocab_size")?,
+            hidden_size: self.size("dim")?,
+            num_hidden_layers: self.size("n_layers")?,
+            num_attention_heads: self.size("n_heads")?,
+            intermediate_size: self.size("hidden_dim")?,
+            max_position_embeddings: self.size("max_position_embeddings")?,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            hidden_dropout_prob: self.number_or("dropout", 0.1)?,
+            attention_probs_dropout_prob: self.number_or("attention_dropout", 0.1)?,
+            initializer_range: self.number_or("initializer_range", 0.02)?,
+            pad_token_id: self.size_or("pad_token_id", 0)? as u32,
+            embedding_rank: None,
+        })
+    }
+
+    fn labels(&self) -> Result<Option<LabelSet>, ConfigError> {
+        let Some(value) = self.0.get("id2label") else { return Ok(None) };
+        let expected = "an object from \"0\", \"1\", … to label names";
+        let wrong = || out_of_range("id2label", value, expected);
+        let entries = value.as_object().ok_or_else(wrong)?;
+        let mut names = vec![None; entries.len()];
+        for (id, name) in entries {
+            let id: usize = id.parse().map_err(|_| wrong())?;
+            let name = name.as_str().ok_or_else(wrong)?;
+            *names.get_mut(id).ok_or_else(wrong)? = Some(name.to_owned());
+        }
+        let names: Vec<String> = names.into_iter().collect::<Option<_>>().ok_or_else(wrong)?;
+        let is_placeholder = |(id, name): (usize, &String)| *name == format!("LABEL_{id}");
+        if names.iter().enumerate().all(is_placeholder) {
+            return Ok(None);
+        }
+        Ok(Some(LabelSet::new(names)?))
+    }
+
+    fn gelu(&self, field: &'static str) -> Result<(), ConfigError> {
+        match self.0.get(field).and_then(Value::as_str).unwrap_or("gelu") {
+            "gelu" => Ok(()),
+            other => Err(ConfigError::Unsupported {
+                what: field,
+                found: other.to_owned(),
+                expected: "`gelu`",
+            }),
+        }
+    }
+
+    fn text(&self, field: &str) -> Result<String, ConfigError> {
+        let text = self.0.get(field).and_then(Value::as_str).map(str::to_owned);
+        text.ok_or_else(|| self.wrong(field, "a string"))
+    }
+
+    fn size(&self, field: &str) -> Result<usize, ConfigError> {
+        let size = self.0.get(field).and_then(Value::as_u64).and_then(|size| size.try_into().ok());
+        size.ok_or_else(|| self.wrong(field, "a whole number"))
+    }
+
+    fn size_or(&self, field: &str, default: usize) -> Result<usize, ConfigError> {
+        if self.0.contains_key(field) { self.size(field) } else { Ok(default) }
+    }
+
+    fn number_or(&self, field: &str, default: f64) -> Result<f64, ConfigError> {
+        match self.0.get(field) {
+            None => Ok(default),
+            Some(value) => value.as_f64().ok_or_else(|| self.wrong(field, "a number")),
+        }
+    }
+
+    fn wrong(&self, field: &str, expected: &'static str) -> ConfigError {
+        let found = self.0.get(field).map_or("missing".to_owned(), |value| format!("`{value}`"));
+        ConfigError::Field { field: field.to_owned(), found, expected }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(change: impl FnOnce(&mut Map<String, Value>)) -> String {
+        let text = BertConfig::reference_student().to_json(&LabelSet::conll2003());
+        let mut object = serde_json::from_str(&text).expect("our own config");
+        change(&mut object);
+        BertConfig::parse(&json!(object).to_string().into_bytes()).expect_err("bad").to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let labels = LabelSet::conll2003();
+        for rank in [None, Some(64)] {
+            let config = BertConfig { embedding_rank: rank, ..BertConfig::reference_student() };
+            let read = BertConfig::parse(config.to_json(&labels).as_bytes()).expect("our own");
+            assert_eq!(read, (config, Some(labels.clone())));
+        }
+    }
+
+    #[test]
+    fn distilbert_names_are_read() {
+        let file = br#"{"model_type":"distilbert","activation":"gelu","n_layers":6,"dim":768,
+            "n_heads":12,"hidden_dim":3072,"max_position_embeddings":512,"vocab_size":28996,
+            "dropout":0.2,"attention_dropout":0.3,"id2label":{"0":"LABEL_0","1":"LABEL_1"}}"#;
+        let (config, labels) = BertConfig::parse(file).expect("valid");
+        let want = BertConfig {
+            num_hidden_layers: 6,
+            hidden_dropout_prob: 0.2,
+            attention_probs_dropout_prob: 0.3,
+            ..BertConfig::bert_base_cased()
+        };
+        assert_eq!((config, labels), (want, None));
+    }
+
+    #[test]
+    fn missing_field_is_named() {
+        let message = error(|object| drop(object.remove("hidden_size")));
+        assert_eq!(message, "config.json: field `hidden_size` is missing; expected a whole number");
+    }
+
+    #[test]
+    fn mistyped_field_is_named() {
+        let message = error(|object| drop(object.insert("vocab_size".into(), json!("many"))));
+        assert!(
+            message.contains("`vocab_size` is `\"many\"`; expected a whole number"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn heads_must_divide_the_width() {
+        let message = error(|object| drop(object.insert("num_attention_heads".into(), json!(7))));
+        assert!(message.contains("`num_attention_heads` is 7; expected a divisor"), "{message}");
+    }
+
+    #[test]
+    fn dropout_is_a_rate() {
+        let message = error(|object| drop(object.insert("hidden_dropout_prob".into(), json!(1.0))));
+        assert!(
+            message.contains("`hidden_dropout_prob` is 1; expected a number from 0"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn other_architectures_are_refused() {
+        let message = error(|object| drop(object.insert("model_type".into(), json!("roberta"))));
+        assert!(message.contains("`roberta`; expected `bert` or `distilbert`"), "{message}");
+        let message = error(|object| drop(object.insert("hidden_act".into(), json!("relu"))));
+        assert!(message.contains("`relu`; expected `gelu`"), "{message}");
+    }
+
+    #[test]
+    fn gaps_in_the_label_ids_are_refused() {
+        let message =
+            error(|object| drop(object.insert("id2label".into(), json!({"0": "O", "2": "B-X"}))));
+        assert!(message.contains("`id2label`"), "{message}");
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_refused() {
+        assert!(BertConfig::parse(b"\x80").is_err());
+        assert!(BertConfig::parse(b"[]").is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! BERT with a linear classifier over every sub-word (`BertForTokenClassification`, without pooler).
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Normal};
+
+use super::embedding::Embeddings;
+use super::encoder::{AttentionBias, EncoderLayer};
+use super::{BertConfig, Noise};
+
+/// A BERT encoder with one linear layer that scores every label for every sub-word.
+#[derive(Module, Debug)]
+pub struct TokenClassifier {
+    /// Input embeddings.
+    pub embeddings: Embeddings,
+    /// Encoder layers, first to last.
+    pub layers: Vec<EncoderLayer>,
+    /// `[hidden_size, num_labels]`
+    pub classifier: Linear,
+    dropout: f64,
+}
+
+/// What a forward pass returns.
+#[derive(Clone, Debug)]
+pub struct ClassifierOutput {
+    /// `[batch_size, seq_len, num_labels]`
+    pub logits: Tensor<3>,
+    /// `num_hidden_layers + 1` tensors `[batch_size, seq_len, hidden_size]`: the embeddings' output,
+    /// then each layer's; empty unless asked for.
+    pub hidden_states: Vec<Tensor<3>>,
+}
+
+impl TokenClassifier {
+    /// A new model: weights from N(0, `initializer_range`²), biases 0, LayerNorm 1 and 0, as
+    /// `BertPreTrainedModel._init_weights` does; the same `seed` gives the same model everywhere.
+    pub fn init(config: &BertConfig, num_labels: usize, seed: u64, device: &Device) -> Self {
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let deviation = config.initializer_range as f32;
+        Self::skeleton(config, num_labels, device).map(&mut Initialize {
+            rng,
+            deviation,
+            path: vec![],
+        })
+    }
+
+    /// A model of the right shapes whose parameters are not set yet.
+    pub(crate) fn skeleton(config: &BertConfig, num_labels: usize, device: &Device) -> Self {
+        Self {
+            embeddings: Embeddings::skeleton(config, device),
+            layers: (0..config.num_hidden_layers)
+                .map(|_| EncoderLayer::skeleton(config, device))
+                .collect(),
+            classifier: LinearConfig::new(config.hidden_size, num_labels).init(device),
+            dropout: config.hidden_dropout_prob,
+        }
+    }
+
+    /// The smallest model there is, to stand in while another is moved; nothing of it is allocated.
+    pub(crate) fn placeholder(device: &Device) -> Self {
+        let config = BertConfig { num_hidden_layers: 0, ..BertConfig::tiny(1) };
+        Self::skeleton(&config, 1, device)
+    }
+
+    /// The device its parameters are on.
+    pub fn device(&self) -> Device {
+        self.classifier.weight.lazy_device()
+    }
+
+    /// The logits of a batch.
+    ///
+    /// # Shapes
+    ///
+    /// - `input_ids`: `[batch_size, seq_len]`
+    /// - `attention_mask`: `[batch_size, seq_len]`, `true` = a sub-word, `false` = padding
+    /// - returns: `[batch_size, seq_len, num_labels]`
+    pub fn forward(
+        &self,
+        input_ids: Tensor<2, Int>,
+        attention_mask: Tensor<2, Bool>,
+        is_padded: bool,
+        noise: &mut Noise,
+    ) -> Tensor<3> {
+        self.run(input_ids, AttentionBias::new(attention_mask, is_padded), noise, false).logits
+    }
+
+    /// The logits and all hidden states of a batch, in the shapes of [`TokenClassifier::forward`].
+    pub fn forward_with_hidden_states(
+        &self,
+        input_ids: Tensor<2, Int>,
+        attention_mask: Tensor<2, Bool>,
+        noise: &mut Noise,
+    ) -> ClassifierOutput {
+        self.run(input_ids, AttentionBias::new(attention_mask, true), noise, true)
+    }
+
+    fn run(
+        &self,
+        input_ids: Tensor<2, Int>,
+        bias: AttentionBias,
+        noise: &mut Noise,
+        keep_hidden_states: bool,
+    ) -> ClassifierOutput {
+        let [batch_size, seq_len] = input_ids.dims();
+        let mut hidden_states = Vec::new();
+        let mut hidden = self.embeddings.forward(input_ids, noise);
+        let hidden_size = hidden.dims()[1];
+        let mut keep = |hidden: &Tensor<2>| {
+            if keep_hidden_states {
+                hidden_states.push(hidden.clone().reshape([batch_size, seq_len, hidden_size]));
+            }
+        };
+        keep(&hidden);
+        for layer in &self.layers {
+            hidden = layer.forward(hidden, &bias, noise);
+            keep(&hidden);
+        }
+        let logits = self.classifier.forward(noise.dropout(hidden, self.dropout));
+        let num_labels = logits.dims()[1];
+        ClassifierOutput {
+            logits: logits.reshape([batch_size, seq_len, num_labels]),
+            hidden_states,
+        }
+    }
+}
+
+/// Sets every parameter of a skeleton from one random stream, in the order of the module's fields.
+struct Initialize {
+    rng: ChaCha8Rng,
+    deviation: f32,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Initialize {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape();
+        let len = shape.num_elements();
+        let values: Vec<f32> = match self.path.last().map(String::as_str) {
+            Some("gamma") => vec![1.0; len],
+            Some("beta" | "bias") => vec![0.0; len],
+            _ => Normal::new(0.0, self.deviation)
+                .expect("initializer_range is checked with the configuration")
+                .sample_iter(&mut self.rng)
+                .take(len)
+                .collect(),
+        };
+        Param::from_data(TensorData::new(values, shape), &param.lazy_device())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(config: &BertConfig) -> usize {
+        TokenClassifier::skeleton(config, 9, &Device::flex()).num_params()
+    }
+
+    #[test]
+    fn parameter_counts_of_the_reference_models() {
+        assert_eq!(parameters(&BertConfig::bert_base_cased()), 107_726_601);
+        let factorized = BertConfig { embedding_rank: Some(64), ..BertConfig::bert_base_cased() };
+        assert_eq!(parameters(&factorized), 87_362_569);
+        assert_eq!(parameters(&BertConfig::reference_student()), 19_620_489);
+    }
+
+    #[test]
+    fn hidden_states_are_the_embeddings_and_every_layer() {
+        let config = BertConfig::tiny(30);
+        let device = Device::flex();
+        let model = TokenClassifier::init(&config, 3, 1, &device);
+        let input_ids = Tensor::<2, Int>::from_data([[1, 2, 3], [4, 5, 0]], &device);
+        let mask = input_ids.clone().not_equal_elem(0);
+        let output =
+            model.forward_with_hidden_states(input_ids.clone(), mask.clone(), &mut Noise::off());
+        assert_eq!(output.hidden_states.len(), config.num_hidden_layers + 1);
+        assert_eq!(output.logits.dims(), [2, 3, 3]);
+        let logits = model.forward(input_ids, mask, true, &mut Noise::off());
+        assert_eq!(logits.into_data(), output.logits.into_data());
+    }
+
+    #[test]
+    fn padding_does_not_change_the_logits() {
+        let device = Device::flex();
+        let model = TokenClassifier::init(&BertConfig::tiny(30), 3, 1, &device);
+        let short = Tensor::<2, Int>::from_data([[7, 8]], &device);
+        let long = Tensor::<2, Int>::from_data([[7, 8, 0, 0]], &device);
+        let mask = long.clone().not_equal_elem(0);
+        let all = short.clone().not_equal_elem(0);
+        let want = model.forward(short, all, false, &mut Noise::off());
+        let got = model.forward(long, mask, true, &mut Noise::off()).slice([0..1, 0..2]);
+        let difference = (want - got).abs().max().into_scalar::<f32>();
+        assert!(difference < 1e-6, "{difference}");
+    }
+}

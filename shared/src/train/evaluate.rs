@@ -1,0 +1,130 @@
+//! The four scores of a labelled set, from one pass over it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::batch::BatchBudget;
+use crate::data::conll::Sentence;
+use crate::data::example::Example;
+use crate::data::label::LabelSet;
+use crate::data::span::Mode;
+use crate::infer::decode::{SentencePrediction, decode};
+use crate::infer::logits::for_each_logits;
+use crate::metric::entity_f1::{EntityF1, entity_f1};
+use crate::model::TokenClassifier;
+
+/// Sentences with gold tags, and what a model reads of them.
+#[derive(Clone, Debug)]
+pub struct LabelledSet {
+    /// The sentences.
+    pub sentences: Vec<Sentence>,
+    /// Their windows, in order.
+    pub examples: Vec<Example>,
+}
+
+/// Entity scores of one set of predictions, over words and over sub-words, each in seqeval's default
+/// mode and in its strict mode with IOB2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitScores {
+    /// Sentences scored.
+    pub sentences: usize,
+    /// Words scored.
+    pub words: usize,
+    /// Each word labelled by its first sub-word, default mode: the headline.
+    pub word_default: EntityF1,
+    /// The same in strict mode.
+    pub word_strict: EntityF1,
+    /// Every sub-word by itself, default mode: the reference's metric.
+    pub subword_default: EntityF1,
+    /// The same in strict mode.
+    pub subword_strict: EntityF1,
+}
+
+/// A scored set.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// What was predicted for each sentence.
+    pub predictions: Vec<SentencePrediction>,
+    /// How good that is.
+    pub scores: SplitScores,
+    /// Mean cross entropy of the labelled sub-words, in nats.
+    pub loss: f64,
+}
+
+/// Runs `model` over `set` and scores it. `advance` is told of every example; `false` stops and
+/// gives `None`.
+pub async fn evaluate(
+    model: &TokenClassifier,
+    labels: &LabelSet,
+    set: &LabelledSet,
+    pad_token_id: u32,
+    mut advance: impl FnMut() -> bool,
+) -> Option<Evaluation> {
+    let mut logits = vec![Vec::new(); set.examples.len()];
+    let mut done = true;
+    let budget = BatchBudget::Subwords(2048);
+    for_each_logits(model, &set.examples, pad_token_id, budget, |example, values| {
+        logits[example] = values.to_vec();
+        done = advance();
+        done
+    })
+    .await;
+    if !done {
+        return None;
+    }
+    let loss = mean_cross_entropy(&set.examples, &logits, labels.len());
+    let predictions = decode(&set.examples, &logits, labels.len(), set.sentences.len());
+    let scores = score(&set.sentences, &predictions, labels);
+    Some(Evaluation { predictions, scores, loss })
+}
+
+/// The names of the words' predicted labels.
+pub fn word_tags(predictions: &[SentencePrediction], labels: &LabelSet) -> Vec<Vec<String>> {
+    let name = |label: usize| labels.name(label).to_owned();
+    predictions
+        .iter()
+        .map(|sentence| sentence.words.iter().map(|scored| name(scored.label)).collect())
+        .collect()
+}
+
+/// Scores predictions against the sentences they were made for.
+pub fn score(
+    sentences: &[Sentence],
+    predictions: &[SentencePrediction],
+    labels: &LabelSet,
+) -> SplitScores {
+    let gold: Vec<Vec<String>> = sentences.iter().map(|sentence| sentence.tags.clone()).collect();
+    let predicted = word_tags(predictions, labels);
+    let mut subword_gold = Vec::with_capacity(predictions.len());
+    let mut subword_predicted = Vec::with_capacity(predictions.len());
+    for sentence in predictions {
+        let known = sentence.subword_gold.iter().zip(&sentence.subwords);
+        let (gold, predicted): (Vec<_>, Vec<_>) = known
+            .filter(|(gold, _)| **gold >= 0)
+            .map(|(gold, scored)| (labels.name(*gold as usize), labels.name(scored.label)))
+            .unzip();
+        subword_gold.push(gold);
+        subword_predicted.push(predicted);
+    }
+    SplitScores {
+        sentences: sentences.len(),
+        words: gold.iter().map(Vec::len).sum(),
+        word_default: entity_f1(&gold, &predicted, Mode::Default),
+        word_strict: entity_f1(&gold, &predicted, Mode::Strict),
+        subword_default: entity_f1(&subword_gold, &subword_predicted, Mode::Default),
+        subword_strict: entity_f1(&subword_gold, &subword_predicted, Mode::Strict),
+    }
+}
+
+fn mean_cross_entropy(examples: &[Example], logits: &[Vec<f32>], num_labels: usize) -> f64 {
+    let (mut sum, mut count) = (0.0, 0usize);
+    for (example, logits) in examples.iter().zip(logits) {
+        for (label, row) in example.label_ids.iter().zip(logits.chunks_exact(num_labels)) {
+            let Ok(label) = usize::try_from(*label) else { continue };
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let total: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
+            sum += f64::from(total.ln() + largest - row[label]);
+            count += 1;
+        }
+    }
+    sum / count.max(1) as f64
+}

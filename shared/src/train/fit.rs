@@ -1,0 +1,397 @@
+//! The one training loop, for the terminal and for the browser.
+//!
+//! A step: batches by seed → student's logits → losses → gradients → AdamW. Everything a step needs
+//! follows from the seed and its number, so a run that was stopped at any step, or killed, continues
+//! from its last checkpoint to the same losses.
+
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Tensor, Transaction};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::config::TrainConfig;
+use super::evaluate::{LabelledSet, SplitScores, evaluate};
+use super::schedule::learning_rate;
+use super::state::{Checkpoint, TrainState};
+use crate::checkpoint::weights::{NamedTensor, read_back};
+use crate::data::batch::{Batch, BatchCounts, counts, shuffled_batches};
+use crate::data::example::Example;
+use crate::data::label::LabelSet;
+use crate::infer::teacher::TeacherLogits;
+use crate::model::{Noise, TokenClassifier};
+
+/// What a run learns from and is measured on.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// Training examples.
+    pub train: &'a [Example],
+    /// The teacher's logits of `train`; needed by a soft loss.
+    pub teacher_logits: Option<&'a TeacherLogits>,
+    /// Measured on the way; the best checkpoint is chosen by its F1.
+    pub dev: Option<&'a LabelledSet>,
+    /// The labels.
+    pub labels: &'a LabelSet,
+    /// Fills short rows.
+    pub pad_token_id: u32,
+}
+
+/// One step, as the log keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Counted from 1.
+    pub step: usize,
+    /// Epochs done, as a fraction.
+    pub epoch: f64,
+    /// What was minimised.
+    pub loss: f64,
+    /// Divergence from the teacher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_loss: Option<f64>,
+    /// Cross entropy with the labels.
+    pub hard_loss: f64,
+    /// The learning rate of this step.
+    pub learning_rate: f64,
+    /// Norm of all gradients before clipping.
+    pub gradient_norm: f64,
+    /// Sub-words and special tokens it read, without padding.
+    pub subwords: usize,
+}
+
+/// One evaluation, as the log keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRecord {
+    /// After this many steps.
+    pub step: usize,
+    /// Epochs done, as a fraction.
+    pub epoch: f64,
+    /// Mean cross entropy on the dev set.
+    pub loss: f64,
+    /// Word-level F1 on the dev set, default mode.
+    pub f1: f64,
+    /// Whether it is the best so far.
+    pub best: bool,
+}
+
+/// What the loop tells.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A step was taken.
+    Step(&'a StepRecord),
+    /// The dev set was scored; `weights` where it is the best so far.
+    Evaluated {
+        /// The line for the log.
+        record: &'a EvaluationRecord,
+        /// All four scores.
+        scores: &'a SplitScores,
+        /// The weights under BERT's names.
+        weights: Option<&'a [NamedTensor]>,
+    },
+    /// A state to continue from, after [`Control::Checkpoint`], [`Control::Stop`] and evaluations.
+    Checkpoint(&'a Checkpoint),
+}
+
+/// What the loop is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Go on.
+    Continue,
+    /// Give a checkpoint, then go on.
+    Checkpoint,
+    /// Give a checkpoint, then end.
+    Stop,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps were taken.
+    Finished,
+    /// The dev F1 did not rise for `patience` evaluations.
+    OutOfPatience,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, Error)]
+pub enum FitError<E> {
+    /// The loss is no number any more.
+    #[error(
+        "step {step}: the loss is {loss}; expected a finite number. The last checkpoint is kept: \
+         try a lower learning rate or a smaller gradient norm"
+    )]
+    NotFinite {
+        /// The step.
+        step: usize,
+        /// Its loss.
+        loss: f64,
+    },
+    /// There is nothing to learn from.
+    #[error("no training examples; expected at least one sentence")]
+    Empty,
+    /// The observer failed.
+    #[error(transparent)]
+    Observer(E),
+}
+
+/// Which batches belong to which step, for the whole run.
+struct Plan<'a> {
+    config: &'a TrainConfig,
+    lengths: Vec<usize>,
+    /// First step of each epoch; one more at the end.
+    first_steps: Vec<usize>,
+    /// The epoch that `batches` are of.
+    epoch: usize,
+    batches: Vec<Vec<usize>>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(config: &'a TrainConfig, examples: &[Example]) -> Self {
+        let lengths = examples.iter().map(|example| example.input_ids.len()).collect();
+        let (epoch, batches, first_steps) = (usize::MAX, vec![], vec![0]);
+        let mut plan = Self { config, lengths, first_steps, epoch, batches };
+        for epoch in 0..config.epochs {
+            let steps = plan.of_epoch(epoch).len().div_ceil(config.gradient_accumulation);
+            plan.first_steps.push(plan.first_steps[epoch] + steps);
+        }
+        plan
+    }
+
+    fn of_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
+        shuffled_batches(&self.lengths, self.config.batch, self.config.stream(1, epoch as u64))
+    }
+
+    fn total_steps(&self) -> usize {
+        self.first_steps[self.config.epochs]
+    }
+
+    fn step(&mut self, step: usize) -> &[Vec<usize>] {
+        let epoch = self.first_steps.partition_point(|first| *first <= step) - 1;
+        if epoch != self.epoch {
+            self.batches = self.of_epoch(epoch);
+            self.epoch = epoch;
+        }
+        let accumulation = self.config.gradient_accumulation;
+        let start = (step - self.first_steps[epoch]) * accumulation;
+        &self.batches[start..(start + accumulation).min(self.batches.len())]
+    }
+
+    /// Epochs done after `step` steps.
+    fn epochs_done(&self, step: usize) -> f64 {
+        let epoch = self.first_steps.partition_point(|first| *first <= step) - 1;
+        if epoch >= self.config.epochs {
+            return self.config.epochs as f64;
+        }
+        let (first, next) = (self.first_steps[epoch], self.first_steps[epoch + 1]);
+        epoch as f64 + (step - first) as f64 / (next - first) as f64
+    }
+
+    fn evaluates_after(&self, step: usize) -> bool {
+        let regular = match self.config.evaluate_every {
+            Some(every) => step.is_multiple_of(every),
+            None => self.first_steps.contains(&step),
+        };
+        regular || step == self.total_steps()
+    }
+}
+
+/// The number of steps a run will take, for a progress bar.
+pub fn total_steps(config: &TrainConfig, examples: &[Example]) -> usize {
+    Plan::new(config, examples).total_steps()
+}
+
+/// Trains until all steps are taken, patience is out, or `observe` says stop.
+///
+/// # Errors
+///
+/// No examples, a loss that is not finite, or a failure of `observe`.
+pub async fn fit<E>(
+    state: &mut TrainState,
+    task: &Task<'_>,
+    config: &TrainConfig,
+    mut observe: impl FnMut(Event<'_>) -> Result<Control, E>,
+) -> Result<Ending, FitError<E>> {
+    if task.train.is_empty() {
+        return Err(FitError::Empty);
+    }
+    let mut plan = Plan::new(config, task.train);
+    let mut pending = Vec::new();
+    while state.progress.step < plan.total_steps() {
+        let rate = learning_rate(
+            state.progress.step,
+            config.warmup_steps,
+            plan.total_steps(),
+            config.learning_rate,
+        );
+        let batches = plan.step(state.progress.step).to_vec();
+        let tensors = train_step(state, task, config, &batches, rate);
+        let step = state.progress.step;
+        let (epoch, learning_rate) = (plan.epochs_done(step), rate);
+        pending.push(PendingStep { step, epoch, learning_rate, tensors });
+        let evaluates = task.dev.is_some() && plan.evaluates_after(step);
+        let mut control = Control::Continue;
+        if evaluates || pending.len() >= config.log_every || step == plan.total_steps() {
+            for record in read_steps(std::mem::take(&mut pending)).await {
+                if !record.loss.is_finite() {
+                    return Err(FitError::NotFinite { step: record.step, loss: record.loss });
+                }
+                control = observe(Event::Step(&record)).map_err(FitError::Observer)?;
+            }
+        }
+        let mut ending = None;
+        if let Some(dev) = task.dev.filter(|_| evaluates) {
+            let told =
+                evaluate_step(state, task, dev, plan.epochs_done(step), &mut observe).await?;
+            let patience = config.patience.unwrap_or(usize::MAX);
+            if state.progress.evaluations_since_best >= patience {
+                ending = Some(Ending::OutOfPatience);
+            }
+            if control != Control::Stop {
+                control = told;
+            }
+        }
+        if control == Control::Stop && step < plan.total_steps() {
+            ending = ending.or(Some(Ending::Stopped));
+        }
+        if control != Control::Continue || evaluates || ending.is_some() {
+            let checkpoint = state.checkpoint().await;
+            observe(Event::Checkpoint(&checkpoint)).map_err(FitError::Observer)?;
+        }
+        if let Some(ending) = ending {
+            return Ok(ending);
+        }
+    }
+    Ok(Ending::Finished)
+}
+
+/// What a step computed, still on the device.
+struct StepTensors {
+    total: Tensor<1>,
+    hard: Tensor<1>,
+    soft: Option<Tensor<1>>,
+    gradient_norm: Tensor<1>,
+    subwords: usize,
+}
+
+struct PendingStep {
+    step: usize,
+    epoch: f64,
+    learning_rate: f64,
+    tensors: StepTensors,
+}
+
+/// One step of the optimiser over one or more batches; advances `state`.
+fn train_step(
+    state: &mut TrainState,
+    task: &Task<'_>,
+    config: &TrainConfig,
+    batches: &[Vec<usize>],
+    learning_rate: f64,
+) -> StepTensors {
+    let device = state.model.device();
+    let mut whole = BatchCounts::default();
+    for indices in batches {
+        whole += counts(&choose(task.train, indices));
+    }
+    let mut accumulator = GradientsAccumulator::new();
+    let mut gradients = GradientsParams::new();
+    let mut sums: Option<(Tensor<1>, Tensor<1>, Option<Tensor<1>>)> = None;
+    for (micro, indices) in batches.iter().enumerate() {
+        let batch = Batch::new(&choose(task.train, indices), task.pad_token_id, &device);
+        let [_, seq_len] = batch.input_ids.dims();
+        let stream = (state.progress.step * config.gradient_accumulation + micro) as u64;
+        let mut noise = Noise::seeded(config.stream(2, stream));
+        let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
+        let logits = state.model.forward(input_ids, mask, batch.is_padded, &mut noise);
+        let teacher = task.teacher_logits.filter(|_| config.objective.is_soft());
+        let teacher = teacher.map(|logits| logits.batch(indices, seq_len, &device));
+        let losses = config.objective.losses(logits, teacher, &batch, &whole);
+        let read = |loss: Tensor<1>| loss.without_autodiff();
+        let (total, hard) = (read(losses.total.clone()), read(losses.hard));
+        let soft = losses.soft.map(read);
+        gradients = GradientsParams::from_grads(losses.total.backward(), &state.model);
+        if batches.len() > 1 {
+            accumulator.accumulate(&state.model, std::mem::take(&mut gradients));
+        }
+        sums = Some(match sums.take() {
+            None => (total, hard, soft),
+            Some((all, all_hard, all_soft)) => {
+                (all + total, all_hard + hard, all_soft.zip(soft).map(|(all, soft)| all + soft))
+            }
+        });
+    }
+    if batches.len() > 1 {
+        gradients = accumulator.grads();
+    }
+    let (total, hard, soft) = sums.expect("a step has a batch");
+    // The optimiser works in place where it holds the only reference, so the model is moved there.
+    let model = std::mem::replace(&mut state.model, TokenClassifier::placeholder(&device));
+    let (model, gradient_norm) =
+        state.optimizer.step(model, gradients, learning_rate, config.max_gradient_norm);
+    state.model = model;
+    state.progress.step += 1;
+    StepTensors { total, hard, soft, gradient_norm, subwords: whole.subwords }
+}
+
+fn choose<'a>(examples: &'a [Example], indices: &[usize]) -> Vec<&'a Example> {
+    indices.iter().map(|index| &examples[*index]).collect()
+}
+
+/// Reads the losses of some steps in one transaction.
+async fn read_steps(steps: Vec<PendingStep>) -> Vec<StepRecord> {
+    let mut transaction = Transaction::default();
+    for PendingStep { tensors, .. } in &steps {
+        let soft = tensors.soft.clone().unwrap_or_else(|| tensors.hard.zeros_like());
+        for tensor in [&tensors.total, &tensors.hard, &soft, &tensors.gradient_norm] {
+            transaction = transaction.register(tensor.clone());
+        }
+    }
+    let data = transaction.execute_async().await.expect("a device that trains gives its losses");
+    let values: Vec<f64> = data.iter().flat_map(|data| data.iter::<f64>()).collect();
+    let values = values.as_chunks::<4>().0;
+    let steps = steps.into_iter().zip(values);
+    steps
+        .map(|(pending, [loss, hard_loss, soft_loss, gradient_norm])| StepRecord {
+            step: pending.step,
+            epoch: pending.epoch,
+            loss: *loss,
+            soft_loss: pending.tensors.soft.is_some().then_some(*soft_loss),
+            hard_loss: *hard_loss,
+            learning_rate: pending.learning_rate,
+            gradient_norm: *gradient_norm,
+            subwords: pending.tensors.subwords,
+        })
+        .collect()
+}
+
+/// Scores the dev set, keeps count of the best, and tells.
+async fn evaluate_step<E>(
+    state: &mut TrainState,
+    task: &Task<'_>,
+    dev: &LabelledSet,
+    epoch: f64,
+    observe: &mut impl FnMut(Event<'_>) -> Result<Control, E>,
+) -> Result<Control, FitError<E>> {
+    let model = state.model.valid();
+    let evaluation = evaluate(&model, task.labels, dev, task.pad_token_id, || true).await;
+    let evaluation = evaluation.expect("nothing stops it");
+    let f1 = evaluation.scores.word_default.micro.f1;
+    let step = state.progress.step;
+    let best = state.progress.best_f1.is_none_or(|best| f1 > best);
+    if best {
+        state.progress.best_f1 = Some(f1);
+        state.progress.best_step = step;
+        state.progress.evaluations_since_best = 0;
+    } else {
+        state.progress.evaluations_since_best += 1;
+    }
+    let weights = if best { Some(read_back(&model).await) } else { None };
+    let record = EvaluationRecord { step, epoch, loss: evaluation.loss, f1, best };
+    let event = Event::Evaluated {
+        record: &record,
+        scores: &evaluation.scores,
+        weights: weights.as_deref(),
+    };
+    observe(event).map_err(FitError::Observer)
+}

@@ -1,0 +1,8 @@
+//! Training: settings, schedule, optimiser, the one loop, and its scores.
+
+pub mod adamw;
+pub mod config;
+pub mod evaluate;
+pub mod fit;
+pub mod schedule;
+pub mod state;

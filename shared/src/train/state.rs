@@ -1,0 +1,173 @@
+//! What a run needs to continue exactly where it was.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::adamw::AdamW;
+use crate::checkpoint::weights::{Gather, NamedTensor, read_tensors};
+use crate::model::TokenClassifier;
+
+/// How far a run is. Batches and dropout follow from the seed and the step, so nothing else of them
+/// is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps taken.
+    pub step: usize,
+    /// Best dev F1 so far.
+    pub best_f1: Option<f64>,
+    /// The step it was reached at.
+    pub best_step: usize,
+    /// Evaluations since then.
+    pub evaluations_since_best: usize,
+}
+
+/// A run in progress.
+#[derive(Clone, Debug)]
+pub struct TrainState {
+    /// The model, on a device with autodiff.
+    pub model: TokenClassifier,
+    /// The optimiser.
+    pub optimizer: AdamW,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// A run's state, read back from the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// How far it is.
+    pub progress: Progress,
+    /// `model/PATH`, `first/PATH`, `second/PATH`.
+    pub tensors: Vec<NamedTensor>,
+}
+
+/// What can be wrong with a checkpoint.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// Not safetensors, or truncated.
+    #[error("checkpoint: {0}; expected a whole safetensors file")]
+    Parse(#[from] safetensors::SafeTensorError),
+    /// No record of the progress.
+    #[error("checkpoint: no `progress` in its metadata; expected a file that a run wrote")]
+    NoProgress,
+    /// A tensor that belongs to another model.
+    #[error(
+        "checkpoint: tensor `{name}` does not fit the model; expected a checkpoint of this run"
+    )]
+    Mismatch {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl TrainState {
+    /// Reads the whole state back.
+    pub async fn checkpoint(&self) -> Checkpoint {
+        let mut gather = Gather::default();
+        self.model.visit(&mut gather);
+        let named = gather.tensors.into_iter();
+        let named = named.map(|(path, shape, tensor)| (format!("model/{path}"), shape, tensor));
+        let mut tensors = read_tensors(named.collect()).await;
+        tensors.extend(self.optimizer.read_back().await);
+        Checkpoint { progress: self.progress.clone(), tensors }
+    }
+
+    /// Goes back to a checkpoint of the same model and settings.
+    ///
+    /// # Errors
+    ///
+    /// A parameter that the checkpoint lacks or that has another shape there.
+    pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
+        let (values, moments): (Vec<_>, Vec<_>) =
+            checkpoint.tensors.into_iter().partition(|tensor| tensor.name.starts_with("model/"));
+        let values = values.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        let device = self.model.device().inner();
+        let mut fill = Fill { values, path: vec![], wrong: None };
+        self.model = self.model.clone().map(&mut fill);
+        if let Some(name) = fill.wrong {
+            return Err(CheckpointError::Mismatch { name });
+        }
+        self.optimizer.restore(moments, checkpoint.progress.step as u32, &device);
+        self.progress = checkpoint.progress;
+        Ok(())
+    }
+}
+
+impl Checkpoint {
+    /// The tensors as a safetensors writer takes them.
+    pub fn views(&self) -> Vec<(&str, TensorView<'_>)> {
+        self.tensors
+            .iter()
+            .map(|tensor| {
+                let bytes = bytemuck::cast_slice(&tensor.values);
+                let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
+                (tensor.name.as_str(), view.expect("the values fill the shape"))
+            })
+            .collect()
+    }
+
+    /// The metadata of the file: the progress.
+    pub fn metadata(&self) -> HashMap<String, String> {
+        let progress = serde_json::to_string(&self.progress).expect("plain numbers");
+        HashMap::from([("progress".to_owned(), progress)])
+    }
+
+    /// Reads a checkpoint file.
+    ///
+    /// # Errors
+    ///
+    /// A truncated file, or one that no run wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let progress = header.metadata().as_ref().and_then(|metadata| metadata.get("progress"));
+        let progress = progress.and_then(|text| serde_json::from_str(text).ok());
+        let progress = progress.ok_or(CheckpointError::NoProgress)?;
+        let file = SafeTensors::deserialize(bytes)?;
+        let mut tensors = Vec::new();
+        for (name, view) in file.iter() {
+            if view.dtype() != Dtype::F32 {
+                return Err(CheckpointError::Mismatch { name: name.to_owned() });
+            }
+            let values = view.data().as_chunks::<4>().0.iter();
+            let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let shape = view.shape().to_vec();
+            tensors.push(NamedTensor { name: name.to_owned(), shape, values });
+        }
+        Ok(Self { progress, tensors })
+    }
+}
+
+struct Fill {
+    values: HashMap<String, NamedTensor>,
+    path: Vec<String>,
+    wrong: Option<String>,
+}
+
+impl ModuleMapper for Fill {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = format!("model/{}", self.path.join("."));
+        let shape = param.lazy_shape();
+        match self.values.remove(&name) {
+            Some(tensor) if tensor.shape == shape.to_vec() => {
+                Param::from_data(TensorData::new(tensor.values, shape), &param.lazy_device())
+            }
+            _ => {
+                self.wrong.get_or_insert(name);
+                param
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Nothing to use from here: the tests of this package are in `it/`.
