@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use understudy_shared::checkpoint::bundle::{Bundle, BundleFiles};
+use understudy_shared::checkpoint::bundle::{Bundle, BundleError, BundleFiles};
 use understudy_shared::data::label::LabelSet;
 
 use crate::dataset::hash;
+use crate::device;
 use crate::report::FileHash;
 use crate::store;
 
@@ -61,13 +62,19 @@ impl BundleDir {
 
     /// A fine-tuned tagger.
     pub fn load(&self, device: &Device) -> Result<Bundle> {
-        Bundle::load(&self.files(), device).with_context(|| self.folder.display().to_string())
+        let bundle = Bundle::load(&self.files(), device);
+        self.placed(bundle)
     }
 
     /// An encoder with a new head.
     pub fn load_base(&self, labels: LabelSet, seed: u64, device: &Device) -> Result<Bundle> {
         let bundle = Bundle::load_base(&self.files(), labels, seed, device);
-        bundle.with_context(|| self.folder.display().to_string())
+        self.placed(bundle)
+    }
+
+    fn placed(&self, bundle: Result<Bundle, BundleError>) -> Result<Bundle> {
+        let bundle = bundle.with_context(|| self.folder.display().to_string())?;
+        Ok(Bundle { model: device::place(bundle.model), ..bundle })
     }
 
     /// Name and hash of the weights.

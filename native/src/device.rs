@@ -3,6 +3,7 @@
 
 use burn::tensor::Device;
 use rayon::prelude::*;
+use understudy_shared::model::TokenClassifier;
 use understudy_shared::train::adamw::{
     HostKernels, Placement, Update, sum_of_squares, update_slices,
 };
@@ -10,6 +11,11 @@ use understudy_shared::train::adamw::{
 /// The CPU, through Burn's flex backend.
 pub fn device() -> Device {
     Device::flex()
+}
+
+/// Tells a model what it needs to know of the device.
+pub fn place(model: TokenClassifier) -> TokenClassifier {
+    model.on_host()
 }
 
 /// What to call it in reports.

@@ -44,11 +44,7 @@ fn read_with_all(bytes: &[u8]) {
     }
     if let Ok(sentences) = read_text(bytes) {
         assert!(!sentences.is_empty());
-        assert!(
-            sentences
-                .iter()
-                .all(|line| !line.is_empty() && line.trim() == line)
-        );
+        assert!(sentences.iter().all(|line| !line.is_empty() && line.trim() == line));
     }
 }
 
@@ -62,11 +58,7 @@ fn mutated(valid: &str, changes: &[(u8, Index, u8)]) -> Vec<u8> {
             1 => bytes.insert(at, *byte),
             2 => bytes.extend_from_within(at..),
             3 => drop(bytes.drain(at..).next()),
-            _ => bytes
-                .iter_mut()
-                .skip(at)
-                .take(1)
-                .for_each(|old| *old = *byte),
+            _ => bytes.iter_mut().skip(at).take(1).for_each(|old| *old = *byte),
         }
     }
     bytes
@@ -76,17 +68,11 @@ fn mutated(valid: &str, changes: &[(u8, Index, u8)]) -> Vec<u8> {
 fn line_of(error: &DataError) -> Option<usize> {
     let message = error.to_string();
     let rest = message.strip_prefix("line ")?;
-    rest.split(|char: char| !char.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn arbitrary_changes() -> impl Strategy<Value = Vec<(u8, Index, u8)>> {
-    let byte = prop_oneof![
-        any::<u8>(),
-        prop::sample::select(b" \t\r\n-BIO\"\\{[\0\xef".to_vec())
-    ];
+    let byte = prop_oneof![any::<u8>(), prop::sample::select(b" \t\r\n-BIO\"\\{[\0\xef".to_vec())];
     prop::collection::vec((any::<u8>(), any::<Index>(), byte), 1..6)
 }
 
@@ -162,19 +148,12 @@ proptest! {
 #[test]
 fn valid_files_are_read() {
     let conll = read_conll(CONLL.as_bytes()).expect("valid");
-    let tags: Vec<String> = conll
-        .iter()
-        .map(|sentence| sentence.tags.join(" "))
-        .collect();
+    let tags: Vec<String> = conll.iter().map(|sentence| sentence.tags.join(" ")).collect();
     assert_eq!(tags, ["B-ORG O B-MISC", "B-PER I-PER", "O"]);
     check_sentences(&conll);
     let jsonl = read_jsonl(JSONL.as_bytes()).expect("valid");
     assert_eq!(
-        (
-            jsonl.len(),
-            jsonl[1].tokens[0].as_str(),
-            jsonl[1].tags[0].as_str()
-        ),
+        (jsonl.len(), jsonl[1].tokens[0].as_str(), jsonl[1].tags[0].as_str()),
         (2, "é", "B-x")
     );
     check_sentences(&jsonl);
@@ -193,10 +172,7 @@ fn check_message(reader: Reader, bytes: &[u8], message: &str) {
 #[test]
 fn errors_of_all_readers_say_what_where_and_what_was_expected() {
     let check = |bytes, message| check_message(read_conll, bytes, message);
-    check(
-        b"EU B-ORG\n\xe9t\xe9 O\n",
-        "line 2, byte 9: not valid UTF-8: expected text in UTF-8",
-    );
+    check(b"EU B-ORG\n\xe9t\xe9 O\n", "line 2, byte 9: not valid UTF-8: expected text in UTF-8");
     check(
         b"PK\x03\x04\0\0",
         "line 1, byte 4: NUL byte: expected text in UTF-8, not a binary file or UTF-16",
@@ -206,19 +182,13 @@ fn errors_of_all_readers_say_what_where_and_what_was_expected() {
         "no sentence found: expected lines `token … tag` in UTF-8, blank lines between sentences",
     );
     let blank = read_text(b" \n").expect_err("blank").to_string();
-    assert_eq!(
-        blank,
-        "no sentence found: expected text in UTF-8, one sentence a line"
-    );
+    assert_eq!(blank, "no sentence found: expected text in UTF-8, one sentence a line");
 }
 
 #[test]
 fn errors_of_columns_say_what_where_and_what_was_expected() {
     let check = |bytes, message| check_message(read_conll, bytes, message);
-    check(
-        b"\nEU\n",
-        "line 2: expected at least 2 columns (token, …, tag), found 1",
-    );
+    check(b"\nEU\n", "line 2: expected at least 2 columns (token, …, tag), found 1");
     check(
         b"-DOCSTART-\n\nEU X B-ORG\n\nis O\n",
         "line 5: expected 3 columns as on line 3, found 2",

@@ -122,7 +122,7 @@ fn examples(batch_size: usize, seq_len: usize, config: &BertConfig) -> Vec<Examp
 
 fn forward_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> f64 {
     let device = device::device();
-    let model = TokenClassifier::init(config, 9, args.common.seed, &device);
+    let model = device::place(TokenClassifier::init(config, 9, args.common.seed, &device));
     let examples = examples(batch_size, args.seq_len, config);
     let chosen: Vec<&Example> = examples.iter().collect();
     let seconds = (0..args.steps + 2).map(|_| {
@@ -162,7 +162,7 @@ fn train_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Re
         pad_token_id: config.pad_token_id,
     };
     let mut state = TrainState {
-        model: TokenClassifier::init(config, 9, args.common.seed, &device),
+        model: device::place(TokenClassifier::init(config, 9, args.common.seed, &device)),
         optimizer: AdamW::new(train_config.optimizer, device::placement()),
         progress: Progress::default(),
     };

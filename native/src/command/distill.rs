@@ -43,7 +43,12 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         false => None,
     };
     let (seed, num_labels) = (args.train.common.seed, teacher.labels.len());
-    let model = TokenClassifier::init(&student, num_labels, seed, &device::device().autodiff());
+    let model = device::place(TokenClassifier::init(
+        &student,
+        num_labels,
+        seed,
+        &device::device().autodiff(),
+    ));
     let labels = teacher.labels.clone();
     drop(teacher);
     let job = Job {

@@ -61,6 +61,6 @@ fn load(
     let (config, _) = BertConfig::parse(&files.config)?;
     let tokenizer = SubwordTokenizer::from_bytes(&files.tokenizer)?;
     check_vocabulary(&tokenizer, &config)?;
-    let model = TokenClassifier::init(&config, labels.len(), seed, device);
+    let model = device::place(TokenClassifier::init(&config, labels.len(), seed, device));
     Ok(Bundle { config, labels, tokenizer, model })
 }

@@ -8,9 +8,10 @@
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Tensor};
 
+use super::activation::{gelu_on_device, gelu_on_host};
 use super::{BertConfig, Noise};
 
 /// What every layer needs to know of a batch: its shape, and where it is padded.
@@ -109,6 +110,7 @@ pub struct EncoderLayer {
     /// LayerNorm after the feed-forward's residual.
     pub output_norm: LayerNorm,
     dropout: f64,
+    pub(super) on_host: bool,
 }
 
 impl EncoderLayer {
@@ -126,6 +128,7 @@ impl EncoderLayer {
             output: LinearConfig::new(config.intermediate_size, config.hidden_size).init(device),
             output_norm: norm(),
             dropout: config.hidden_dropout_prob,
+            on_host: false,
         }
     }
 
@@ -136,7 +139,8 @@ impl EncoderLayer {
     pub fn forward(&self, input: Tensor<2>, bias: &AttentionBias, noise: &mut Noise) -> Tensor<2> {
         let attended = self.attention.forward(input.clone(), bias, noise);
         let hidden = self.attention_norm.forward(input + noise.dropout(attended, self.dropout));
-        let expanded = gelu(self.intermediate.forward(hidden.clone()));
+        let expanded = self.intermediate.forward(hidden.clone());
+        let expanded = if self.on_host { gelu_on_host(expanded) } else { gelu_on_device(expanded) };
         let output = noise.dropout(self.output.forward(expanded), self.dropout);
         self.output_norm.forward(hidden + output)
     }

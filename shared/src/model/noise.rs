@@ -40,14 +40,15 @@ impl Noise {
 fn mask(rng: &mut ChaCha8Rng, len: usize, probability: f64) -> Vec<f32> {
     let dropped = (probability * 65_536.0).round().min(65_535.0) as u32;
     let keep = (65_536.0 / (65_536 - dropped) as f64) as f32;
-    let mut values = Vec::with_capacity(len);
-    while values.len() < len {
-        let bits = rng.next_u64();
-        for shift in [0, 16, 32, 48].into_iter().take(len - values.len()) {
-            let draw = (bits >> shift) as u32 & 0xffff;
-            values.push(if draw < dropped { 0.0 } else { keep });
+    let mut bytes = vec![0; 2 * len];
+    rng.fill_bytes(&mut bytes);
+    let mut values = vec![0.0; len];
+    pulp::Arch::new().dispatch(|| {
+        for (value, draw) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            let is_kept = u32::from(u16::from_le_bytes(*draw)) >= dropped;
+            *value = if is_kept { keep } else { 0.0 };
         }
-    }
+    });
     values
 }
 

@@ -58,6 +58,13 @@ impl TokenClassifier {
         }
     }
 
+    /// Says that the model's tensors are host memory, as those of Burn's CPU backend are: some
+    /// element-wise work is then done on slices, which is faster.
+    pub fn on_host(mut self) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.on_host = true);
+        self
+    }
+
     /// The smallest model there is, to stand in while another is moved; nothing of it is allocated.
     pub(crate) fn placeholder(device: &Device) -> Self {
         let config = BertConfig { num_hidden_layers: 0, ..BertConfig::tiny(1) };

@@ -82,16 +82,17 @@ pub fn update_slices(
     second: &mut [f32],
 ) {
     let Update { gradient_scale, keep, beta_1, beta_2, step_size, second_scale, epsilon } = *update;
-    let moments = first.iter_mut().zip(second);
-    for ((parameter, gradient), (first, second)) in
-        parameters.iter_mut().zip(gradients).zip(moments)
-    {
-        let gradient = gradient * gradient_scale;
-        *first = beta_1 * *first + (1.0 - beta_1) * gradient;
-        *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
-        *parameter =
-            *parameter * keep - step_size * *first / (second.sqrt() * second_scale + epsilon);
-    }
+    pulp::Arch::new().dispatch(|| {
+        let moments = first.iter_mut().zip(second.iter_mut());
+        let pairs = parameters.iter_mut().zip(gradients);
+        for ((parameter, gradient), (first, second)) in pairs.zip(moments) {
+            let gradient = gradient * gradient_scale;
+            *first = beta_1 * *first + (1.0 - beta_1) * gradient;
+            *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
+            let divisor = second.sqrt() * second_scale + epsilon;
+            *parameter = *parameter * keep - step_size * *first / divisor;
+        }
+    });
 }
 
 /// The sum of squares, in lanes that the compiler can vectorise.

@@ -1,0 +1,294 @@
+//! Rules of the repository that no compiler checks: what each part may name, and how a file opens.
+//!
+//! A rule reads source text line by line. Unit tests, from `#[cfg(test)]` on, are exempt where a
+//! rule says so; comments never count, except for machine paths.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules of `shared` in reading order: each uses only those before it.
+const ORDER: [&str; 8] =
+    ["data", "metric", "model", "checkpoint", "compress", "loss", "infer", "train"];
+
+const SOURCES: [&str; 3] = ["shared", "native", "tests"];
+
+struct Source {
+    /// Relative to the repository, with `/`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Lines of code, without comments, numbered from 1.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate().map(|(idx, line)| (idx + 1, line));
+        lines.map(|(number, line)| (number, without_comment(line)))
+    }
+
+    /// Lines of code before the unit tests.
+    fn code_outside_tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.code().take_while(|(_, line)| !line.contains("#[cfg(test)]"))
+    }
+
+    /// The module of `shared` it belongs to.
+    fn module(&self) -> Option<&str> {
+        let path = self.path.strip_prefix("shared/src/")?;
+        let name = path.split('/').next()?;
+        Some(name.strip_suffix(".rs").unwrap_or(name))
+    }
+}
+
+fn without_comment(line: &str) -> &str {
+    let trimmed = line.trim_start();
+    if trimmed.starts_with("//") {
+        return "";
+    }
+    line.split(" // ").next().unwrap_or(line)
+}
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the package is in the repository").to_owned()
+}
+
+/// All files below a folder of the repository that `.gitignore` lets through.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let ignore = fs::read_to_string(root().join(".gitignore")).expect("there is a .gitignore");
+    let lines = ignore.lines().map(|line| line.trim_matches('/'));
+    let ignored: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let mut open = vec![root().join(folder)];
+    let mut files = Vec::new();
+    while let Some(path) = open.pop() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_ignored = |line: &&str| name == *line || path.ends_with(line);
+        if name == ".git" || ignored.iter().any(is_ignored) {
+            continue;
+        }
+        match fs::read_dir(&path) {
+            Ok(entries) => {
+                open.extend(entries.map(|entry| entry.expect("a folder can be read").path()))
+            }
+            Err(_) => files.push(path),
+        }
+    }
+    files.sort();
+    files
+}
+
+fn relative(path: &Path) -> String {
+    let path = path.strip_prefix(root()).expect("a file of the repository");
+    path.to_string_lossy().replace('\\', "/")
+}
+
+fn rust_files(folders: &[&str]) -> Vec<Source> {
+    let paths = folders.iter().flat_map(|folder| files(folder));
+    let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let sources: Vec<Source> = rust
+        .map(|path| Source {
+            text: fs::read_to_string(&path).expect("sources are UTF-8"),
+            path: relative(&path),
+        })
+        .collect();
+    assert!(!sources.is_empty(), "no sources in {folders:?}");
+    sources
+}
+
+/// Fails with all of `breaches`, each `path:line: what`.
+fn check(rule: &str, breaches: &[String]) {
+    assert!(breaches.is_empty(), "{rule}\n{}", breaches.join("\n"));
+}
+
+/// Whether `word` stands in `line` with no letter, digit or `_` around it.
+fn names(line: &str, word: &str) -> bool {
+    let is_part = |char: char| char.is_alphanumeric() || char == '_';
+    line.match_indices(word).any(|(start, _)| {
+        !line[..start].ends_with(is_part) && !line[start + word.len()..].starts_with(is_part)
+    })
+}
+
+/// The breaches of lines that contain one of `parts`.
+fn lines_with<'a>(
+    path: &str,
+    lines: impl Iterator<Item = (usize, &'a str)>,
+    parts: &[&str],
+) -> Vec<String> {
+    let breach = |(number, line): (usize, &str)| {
+        let part = parts.iter().find(|part| line.contains(*part))?;
+        Some(format!("{path}:{number}: `{part}`"))
+    };
+    lines.filter_map(breach).collect()
+}
+
+#[test]
+fn every_file_opens_with_what_it_holds() {
+    let sources = rust_files(&SOURCES);
+    let breaches: Vec<String> = sources
+        .iter()
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| format!("{}:1", source.path))
+        .collect();
+    check("a Rust file opens with `//! `", &breaches);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let sources = rust_files(&SOURCES);
+    let len = |source: &Source| (source.text.lines().count(), source.path.clone());
+    let long = sources.iter().map(len).filter(|(len, _)| *len > 600);
+    let breaches: Vec<String> = long.map(|(len, path)| format!("{path}: {len} lines")).collect();
+    check("a Rust file has 600 lines at most", &breaches);
+}
+
+#[test]
+fn shared_knows_nobody_who_uses_it() {
+    let mut breaches = Vec::new();
+    for source in rust_files(&["shared"]) {
+        for (number, line) in source.code() {
+            let named =
+                ["native", "understudy_native", "web"].into_iter().find(|name| names(line, name));
+            breaches.extend(named.map(|name| format!("{}:{number}: `{name}`", source.path)));
+        }
+    }
+    let manifest = fs::read_to_string(root().join("shared/Cargo.toml")).expect("a manifest");
+    breaches.extend(lines_with("shared/Cargo.toml", (1..).zip(manifest.lines()), &["../"]));
+    check("arrows point to `shared`, never from it", &breaches);
+}
+
+/// The modules of `shared` that a line of code names.
+fn named_modules(line: &str) -> Vec<&str> {
+    let mut modules = Vec::new();
+    for (start, path) in line.match_indices("crate::") {
+        let rest = &line[start + path.len()..];
+        let list = rest.strip_prefix('{').and_then(|list| list.split('}').next());
+        for item in
+            list.unwrap_or(rest).split(',').take(if list.is_some() { usize::MAX } else { 1 })
+        {
+            let is_end = |char: char| !char.is_alphanumeric() && char != '_';
+            modules.extend(item.trim().split(is_end).next());
+        }
+    }
+    modules
+}
+
+#[test]
+fn modules_of_shared_use_only_those_before_them() {
+    assert_eq!(
+        named_modules("use crate::{data::span, loss}; crate::train::fit"),
+        ["data", "loss", "train"]
+    );
+    let place = |name: &str| ORDER.iter().position(|module| *module == name);
+    let mut breaches = Vec::new();
+    for source in rust_files(&["shared/src"]) {
+        let Some(module) = source.module().filter(|module| *module != "lib") else { continue };
+        let Some(own) = place(module) else {
+            breaches.push(format!("{}: `{module}` has no place in {ORDER:?}", source.path));
+            continue;
+        };
+        for (number, line) in source.code() {
+            let later = |name: &&str| place(name).is_none_or(|place| place > own);
+            let named = named_modules(line).into_iter().find(later);
+            breaches.extend(named.map(|name| format!("{}:{number}: `{name}`", source.path)));
+        }
+        // Out of a module by `super` would hide an arrow; a unit test's own `super` is one deeper.
+        let depth = source.path.matches('/').count() - "shared/src/".matches('/').count();
+        let way_out = "super::".repeat(depth + usize::from(!source.path.ends_with("/mod.rs")));
+        breaches.extend(lines_with(&source.path, source.code_outside_tests(), &[&way_out]));
+    }
+    check("a module of `shared` uses only modules to its left, as `crate::…`", &breaches);
+}
+
+#[test]
+fn only_the_key_map_knows_hugging_face_s_names() {
+    let theirs = [
+        "attention.self",
+        "attention.output.dense",
+        "intermediate.dense",
+        "encoder.layer",
+        "transformer.layer",
+        "bert.",
+        "LayerNorm.",
+        "_lin\"",
+        "q_lin",
+        "k_lin",
+        "v_lin",
+        "out_lin",
+        "ffn.lin",
+        "sa_layer_norm",
+        "output_layer_norm",
+    ];
+    let mut breaches = Vec::new();
+    for source in rust_files(&["shared/src", "native/src"]) {
+        if source.path != "shared/src/checkpoint/key_map.rs" {
+            breaches.extend(lines_with(&source.path, source.code_outside_tests(), &theirs));
+        }
+    }
+    check("only `checkpoint/key_map.rs` has Hugging Face's parameter names", &breaches);
+}
+
+#[test]
+fn only_the_device_file_names_a_backend() {
+    let backends =
+        ["Device::flex", "Device::wgpu", "Device::ndarray", "Device::cuda", "burn::backend"];
+    let mut breaches = Vec::new();
+    for source in rust_files(&["shared/src", "native/src"]) {
+        if source.path != "native/src/device.rs" {
+            breaches.extend(lines_with(&source.path, source.code_outside_tests(), &backends));
+        }
+    }
+    check("only `native/src/device.rs` names a backend", &breaches);
+}
+
+#[test]
+fn shared_does_no_io() {
+    let io = [
+        "std::fs",
+        "std::env",
+        "std::time",
+        "std::thread",
+        "std::net",
+        "std::process",
+        "std::io",
+        "println!",
+        "print!",
+        "eprintln!",
+        "dbg!",
+    ];
+    let mut breaches = Vec::new();
+    for source in rust_files(&["shared"]) {
+        breaches.extend(lines_with(&source.path, source.code(), &io));
+    }
+    check("`shared` reads no file, clock, environment or thread, and prints nothing", &breaches);
+}
+
+/// The optimiser is told where tensors are host memory, and takes them out there only.
+#[test]
+fn shared_never_blocks_on_the_device() {
+    let blocking = [".into_data()", ".to_data()", ".into_scalar", ".execute()", "block_on"];
+    let mut breaches = Vec::new();
+    for source in rust_files(&["shared/src"]) {
+        if source.path != "shared/src/train/adamw.rs" {
+            breaches.extend(lines_with(&source.path, source.code_outside_tests(), &blocking));
+        }
+    }
+    check("every read of a tensor in `shared` is async", &breaches);
+}
+
+#[test]
+fn no_file_names_a_place_on_a_machine() {
+    let places = ["work", "root", "home", "Users"].map(|folder| format!("/{folder}/"));
+    let is_start = |before: &str| {
+        !before.ends_with(|char: char| char.is_alphanumeric() || "._-".contains(char))
+    };
+    let mut breaches = Vec::new();
+    for path in files("") {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for (number, line) in (1..).zip(text.lines()) {
+            for place in &places {
+                if line.match_indices(place.as_str()).any(|(start, _)| is_start(&line[..start])) {
+                    breaches.push(format!("{}:{number}: `{place}`", relative(&path)));
+                }
+            }
+        }
+    }
+    check("no file names an absolute path of a machine", &breaches);
+}
