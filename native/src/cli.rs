@@ -143,7 +143,8 @@ pub struct TrainArgs {
     /// Highest learning rate
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Steps of linear warm-up
+    /// Steps of linear warm-up [default: the reference's 1000 for finetune and 400 for --preset
+    /// seed, else a tenth of all steps]
     #[arg(long)]
     pub warmup_steps: Option<usize>,
     /// Weight decay of AdamW

@@ -371,7 +371,7 @@ impl Recorder<'_> {
         }
         let log = LogFile::open(&self.folder.file("log.jsonl"), usize::MAX)?;
         let report = Report {
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command_line(),
             model: ModelSummary {
                 description: job.description.clone(),
                 parameters: self.parameters,
@@ -441,6 +441,12 @@ fn curve_point(record: &Value) -> Option<CurvePoint> {
         gradient_norm: record.gradient_norm,
         subwords: record.subwords,
     })
+}
+
+/// What was typed, without the folder the binary is in.
+fn command_line() -> String {
+    let arguments = std::env::args().skip(1);
+    std::iter::once("understudy".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// Every evaluation; `best` only for the one whose weights were kept in the end.

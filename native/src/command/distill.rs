@@ -10,6 +10,7 @@ use understudy_shared::data::label::LabelSet;
 use understudy_shared::infer::logits::for_each_logits;
 use understudy_shared::infer::teacher::{TeacherLogits, cache_key};
 use understudy_shared::model::TokenClassifier;
+use understudy_shared::train::fit::total_steps;
 
 use crate::bundle_dir::BundleDir;
 use crate::cli::DistillArgs;
@@ -21,7 +22,7 @@ use crate::{device, preset, store};
 
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
-    let config = preset::distill(args)?;
+    let mut config = preset::distill(args)?;
     let splits = dataset::read_splits(&args.train.data)?;
     let files = BundleDir::read(&args.teacher)?;
     let teacher = files.load(&device::device())?;
@@ -38,6 +39,9 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     inputs.push(files.weights_hash());
     let mut prepared = runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options)?;
     add_unlabelled(&mut prepared.train, &mut inputs, args, &teacher, &options)?;
+    if args.preset.is_none() && args.train.warmup_steps.is_none() {
+        config.warmup_steps = total_steps(&config, &prepared.train) / 10;
+    }
     let teacher_logits = match config.objective.is_soft() {
         true => Some(label(args, &files, &teacher, &prepared.train)?),
         false => None,

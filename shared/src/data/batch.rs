@@ -204,8 +204,14 @@ mod tests {
         };
         let (short, long) = (example(2), example(3));
         let batch = Batch::new(&[&short, &long], 9, &Device::flex());
-        assert_eq!(batch.input_ids.into_data().to_vec::<i32>().ok(), Some(vec![7, 7, 9, 7, 7, 7]));
-        assert_eq!(batch.label_ids.into_data().to_vec::<i32>().ok(), Some(vec![0, 0, 0, 0, 0, 1]));
+        assert_eq!(
+            batch.input_ids.into_data().try_to_vec::<i32>().ok(),
+            Some(vec![7, 7, 9, 7, 7, 7])
+        );
+        assert_eq!(
+            batch.label_ids.into_data().try_to_vec::<i32>().ok(),
+            Some(vec![0, 0, 0, 0, 0, 1])
+        );
         let mask = batch.label_mask.into_data().iter::<bool>().collect::<Vec<_>>();
         assert_eq!(mask, [false, true, false, false, true, true]);
         assert!(batch.is_padded);

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(read, logits);
         let batch = read.batch(&[1, 0], 2, &Device::flex()).into_data();
         let want = vec![5.0, -6.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0];
-        assert_eq!(batch.to_vec::<f32>().ok(), Some(want));
+        assert_eq!(batch.try_to_vec::<f32>().ok(), Some(want));
     }
 
     #[test]

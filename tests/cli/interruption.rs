@@ -1,0 +1,102 @@
+//! Runs that are killed, interrupted or continued wrongly.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use super::{SMALL_STUDENT, command, run, small_data, stdout};
+
+fn arguments(out: &str) -> String {
+    format!(
+        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache --quiet \
+         --checkpoint-minutes 0.002 --out {{dir}}/{out} {SMALL_STUDENT}"
+    )
+}
+
+fn steps(run: &Path) -> Vec<(u64, f64)> {
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
+    let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    records
+        .filter(|record| record["event"] == "step")
+        .map(|record| {
+            (record["step"].as_u64().expect("a step"), record["loss"].as_f64().expect("a loss"))
+        })
+        .collect()
+}
+
+/// Starts a run and sends it a signal once it has taken some steps and left a checkpoint.
+fn interrupt(dir: &Path, arguments: &str, signal: &str, after_steps: usize) -> Option<i32> {
+    let mut child = command(dir, arguments).spawn().expect("it starts");
+    let start = Instant::now();
+    let folder = dir.join("cut");
+    while steps(&folder).len() < after_steps || !folder.join("checkpoint.safetensors").is_file() {
+        assert!(start.elapsed() < Duration::from_secs(120), "it never got there");
+        assert!(child.try_wait().expect("asked").is_none(), "it ended before it was interrupted");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill").args([signal, &pid]).status();
+    assert!(sent.expect("kill runs").success());
+    child.wait().expect("it ends").code()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_run_continues_to_the_same_losses_and_weights() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    stdout(dir, &arguments("whole"));
+    assert_eq!(interrupt(dir, &arguments("cut"), "-KILL", 4), None);
+    interrupt(dir, &format!("{} --resume", arguments("cut")), "-KILL", 9);
+    stdout(dir, &format!("{} --resume", arguments("cut")));
+    assert_eq!(steps(&dir.join("cut")), steps(&dir.join("whole")));
+    let weights =
+        |name: &str| std::fs::read(dir.join(name).join("best/model.safetensors")).expect("weights");
+    assert!(weights("cut") == weights("whole"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_first_and_exits_with_130() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    // Checkpoints only at evaluations, so that the one at the interrupt is its own.
+    let arguments = arguments("cut").replace("0.002", "60");
+    assert_eq!(interrupt(dir, &arguments, "-INT", 3), Some(130));
+    let taken = steps(&dir.join("cut")).len();
+    stdout(dir, &format!("{arguments} --resume"));
+    let all = steps(&dir.join("cut"));
+    let numbers: Vec<u64> = all.iter().map(|(step, _)| *step).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert!(taken < numbers.len());
+}
+
+#[test]
+fn a_folder_with_another_run_is_refused_and_left_alone() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    stdout(dir, &arguments("run"));
+    let log = std::fs::read(dir.join("run/log.jsonl")).expect("a log");
+    let output = run(dir, &arguments("run"));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(message.contains("holds another run; continue it with --resume"), "{message}");
+    assert_eq!(std::fs::read(dir.join("run/log.jsonl")).expect("a log"), log);
+}
+
+#[test]
+fn a_run_resumes_only_with_its_own_settings() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    stdout(dir, &arguments("run"));
+    let output = run(dir, &format!("{} --resume --temperature 3", arguments("run")));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(message.contains("train.objective.temperature was 2.0, now 3.0"), "{message}");
+}
