@@ -71,7 +71,12 @@ fn ragged_lines() {
 
 #[test]
 fn truncated_line() {
-    evaluate(b"Ada B-PER\nliv", "line 2: expected at least 2 columns, found 1");
+    evaluate(b"Ada B-PER\nliv", "line 2: expected 2 columns as on line 1, found 1");
+}
+
+#[test]
+fn a_single_column() {
+    evaluate(b"Ada\nlives\n", "line 1: expected at least 2 columns, found 1");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_teacher_is_trained_and_its_bundle_evaluates_to_the_reported_score() {
     let records: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let losses: Vec<f64> = records.iter().filter_map(|record| record["loss"].as_f64()).collect();
-    assert!(losses[losses.len() - 2] < losses[0] / 2.0, "{losses:?}");
+    assert!(losses[losses.len() - 2] < losses[0] * 0.85, "{losses:?}");
     let scores = json(
         dir,
         "evaluate --model {dir}/run/best --data {dir}/data/test.txt --max-length 64 --json --quiet \

@@ -67,7 +67,7 @@ fn f16_weights_come_back_within_half_a_unit_of_the_last_place() {
     let bytes = to_bytes(&random_tensors(&config(), NUM_LABELS, 1), StoredAs::F16);
     check_half(&bytes, 0.5 / 1024.0);
     let f32_size = model_bytes(&config(), NUM_LABELS, 1).len();
-    assert!(bytes.len() < f32_size * 6 / 10, "{} of {f32_size} bytes", bytes.len());
+    assert!(bytes.len() < f32_size * 7 / 10, "{} of {f32_size} bytes", bytes.len());
 }
 
 #[test]

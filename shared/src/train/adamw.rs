@@ -58,12 +58,15 @@ pub struct Update {
     epsilon: f32,
 }
 
+/// Updates parameters with gradients, first and second moments in place.
+pub type UpdateKernel = fn(&Update, &mut [f32], &[f32], &mut [f32], &mut [f32]);
+
 /// The work on slices of host memory. All slices of a call have the same length; a caller may split
 /// them and work on the parts in parallel.
 #[derive(Clone, Copy, Debug)]
 pub struct HostKernels {
     /// [`update_slices`], or the same in parallel.
-    pub update: fn(&Update, &mut [f32], &[f32], &mut [f32], &mut [f32]),
+    pub update: UpdateKernel,
     /// [`sum_of_squares`], or the same in parallel.
     pub sum_of_squares: fn(&[f32]) -> f64,
 }
@@ -123,6 +126,7 @@ pub enum Placement {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are some dozens, of large tensors each")]
 enum Moments {
     Device { first: Tensor<1>, second: Tensor<1> },
     Host { first: Vec<f32>, second: Vec<f32> },
