@@ -47,11 +47,16 @@ fn model(files: &Files, device: &Device) -> TokenClassifier {
 
 fn check(files: &Files) {
     let device = Device::flex();
+    for model in [model(files, &device), model(files, &device).on_host()] {
+        check_model(files, &model, &device);
+    }
+}
+
+fn check_model(files: &Files, model: &TokenClassifier, device: &Device) {
     let golden: Forward = parse(files.forward);
-    let input_ids = id_tensor(&golden.input_ids, &device);
-    let mask = mask_tensor(&golden.attention_mask, &device);
-    let output =
-        model(files, &device).forward_with_hidden_states(input_ids, mask, &mut Noise::off());
+    let input_ids = id_tensor(&golden.input_ids, device);
+    let mask = mask_tensor(&golden.attention_mask, device);
+    let output = model.forward_with_hidden_states(input_ids, mask, &mut Noise::off());
     assert_eq!(output.hidden_states.len(), golden.hidden_states.len());
     for (layer, (ours, golden)) in
         output.hidden_states.into_iter().zip(&golden.hidden_states).enumerate()

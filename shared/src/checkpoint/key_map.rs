@@ -74,7 +74,10 @@ const UNUSED: [&str; 9] = [
 
 /// BERT's name for a tensor of a BERT or DistilBERT file; `None` for parts that are not used here.
 pub fn canonical_name(file_name: &str) -> Option<String> {
-    let mut name = file_name.replacen("distilbert.", "bert.", 1);
+    let mut name = match file_name.strip_prefix("distilbert.") {
+        Some(rest) => format!("bert.{rest}"),
+        None => file_name.to_owned(),
+    };
     if name.starts_with("embeddings.") || name.starts_with("encoder.") {
         name = format!("bert.{name}");
     }

@@ -102,11 +102,15 @@ pub fn load(
     let mut expected = Shapes::default();
     skeleton.visit(&mut expected);
     let mut found = BTreeMap::new();
+    let mut twice = Vec::new();
     for (name, view) in file.iter() {
         if let Some(canonical) = canonical_name(name)
             && !(matches!(head, Head::New { .. }) && is_head(&canonical))
         {
-            found.insert(canonical, (name.to_owned(), view));
+            // Two names for one parameter, such as LayerNorm.gamma and LayerNorm.weight.
+            if let Some((name, _)) = found.insert(canonical, (name.to_owned(), view)) {
+                twice.push(name);
+            }
         }
     }
     if matches!(head, Head::New { .. }) {
@@ -115,7 +119,7 @@ pub fn load(
     if is_distilbert(file.names().into_iter()) {
         expected.shapes.remove(TOKEN_TYPE_TABLE);
     }
-    compare(&expected.shapes, &found)?;
+    compare(&expected.shapes, &found, twice)?;
     let mut values = BTreeMap::new();
     for (canonical, (name, view)) in &found {
         values.insert(canonical.clone(), floats(name, view)?);
@@ -126,6 +130,7 @@ pub fn load(
 fn compare(
     expected: &BTreeMap<String, Vec<usize>>,
     found: &BTreeMap<String, (String, TensorView<'_>)>,
+    twice: Vec<String>,
 ) -> Result<(), WeightsError> {
     let missing: Vec<String> =
         expected.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
@@ -133,6 +138,7 @@ fn compare(
         .iter()
         .filter(|(name, _)| !expected.contains_key(*name))
         .map(|(_, (file_name, _))| file_name.clone())
+        .chain(twice)
         .collect();
     let misshapen: Vec<_> = found
         .iter()

@@ -14,7 +14,7 @@
 //! new in every process, and reads and writes every parameter a dozen times a step. Where tensors
 //! live in host memory, the update here is one pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -234,20 +234,36 @@ impl AdamW {
         host
     }
 
-    /// Continues with the moments that [`AdamW::read_back`] gave after `steps` steps.
-    pub fn restore(&mut self, tensors: Vec<NamedTensor>, steps: u32, device: &Device) {
-        self.steps = steps;
+    /// Continues with the moments that [`AdamW::read_back`] gave after `steps` steps; `sizes` holds
+    /// the number of values of every parameter.
+    ///
+    /// # Errors
+    ///
+    /// The name of a moment that has no partner, no parameter, or another number of values; nothing
+    /// is changed then.
+    pub fn restore(
+        &mut self,
+        tensors: Vec<NamedTensor>,
+        sizes: &HashMap<String, usize>,
+        steps: u32,
+        device: &Device,
+    ) -> Result<(), String> {
         let mut firsts = BTreeMap::new();
         let mut seconds = BTreeMap::new();
         for tensor in tensors {
-            if let Some(path) = tensor.name.strip_prefix("first/") {
-                firsts.insert(path.to_owned(), tensor.values);
-            } else if let Some(path) = tensor.name.strip_prefix("second/") {
-                seconds.insert(path.to_owned(), tensor.values);
+            let (moments, path) = match tensor.name.split_once('/') {
+                Some(("first", path)) => (&mut firsts, path),
+                Some(("second", path)) => (&mut seconds, path),
+                _ => return Err(tensor.name),
+            };
+            if sizes.get(path) != Some(&tensor.values.len()) {
+                return Err(tensor.name);
             }
+            moments.insert(path.to_owned(), tensor.values);
         }
+        let mut restored = BTreeMap::new();
         for (path, first) in firsts {
-            let Some(second) = seconds.remove(&path) else { continue };
+            let Some(second) = seconds.remove(&path) else { return Err(format!("second/{path}")) };
             let moments = match self.placement {
                 Placement::Host(_) => Moments::Host { first, second },
                 Placement::Device => {
@@ -258,8 +274,14 @@ impl AdamW {
                     Moments::Device { first: tensor(first), second: tensor(second) }
                 }
             };
-            self.moments.insert(path, moments);
+            restored.insert(path, moments);
         }
+        if let Some(path) = seconds.into_keys().next() {
+            return Err(format!("first/{path}"));
+        }
+        self.moments = restored;
+        self.steps = steps;
+        Ok(())
     }
 }
 

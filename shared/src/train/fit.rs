@@ -91,8 +91,8 @@ pub enum Event<'a> {
     Checkpoint(&'a Checkpoint),
 }
 
-/// What the loop is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the loop is told; of several answers the last variant wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Control {
     /// Go on.
     Continue,
@@ -116,9 +116,9 @@ pub enum Ending {
 /// Why a run cannot go on.
 #[derive(Debug, Error)]
 pub enum FitError<E> {
-    /// The loss is no number any more.
+    /// The loss or the gradient is no number any more.
     #[error(
-        "step {step}: the loss is {loss}; expected a finite number. The last checkpoint is kept: \
+        "step {step}: the loss is {loss}, the gradient's norm {gradient_norm}; expected finite numbers. The last checkpoint is kept: \
          try a lower learning rate or a smaller gradient norm"
     )]
     NotFinite {
@@ -126,6 +126,8 @@ pub enum FitError<E> {
         step: usize,
         /// Its loss.
         loss: f64,
+        /// Its gradient's norm.
+        gradient_norm: f64,
     },
     /// There is nothing to learn from.
     #[error("no training examples; expected at least one sentence")]
@@ -216,6 +218,10 @@ pub async fn fit<E>(
         return Err(FitError::Empty);
     }
     let mut plan = Plan::new(config, task.train);
+    let patience = config.patience.unwrap_or(usize::MAX);
+    if state.progress.evaluations_since_best >= patience {
+        return Ok(Ending::OutOfPatience);
+    }
     let mut pending = Vec::new();
     while state.progress.step < plan.total_steps() {
         let rate = learning_rate(
@@ -233,23 +239,21 @@ pub async fn fit<E>(
         let mut control = Control::Continue;
         if evaluates || pending.len() >= config.log_every || step == plan.total_steps() {
             for record in read_steps(std::mem::take(&mut pending)).await {
-                if !record.loss.is_finite() {
-                    return Err(FitError::NotFinite { step: record.step, loss: record.loss });
+                let StepRecord { step, loss, gradient_norm, .. } = record;
+                if !loss.is_finite() || !gradient_norm.is_finite() {
+                    return Err(FitError::NotFinite { step, loss, gradient_norm });
                 }
-                control = observe(Event::Step(&record)).map_err(FitError::Observer)?;
+                control = control.max(observe(Event::Step(&record)).map_err(FitError::Observer)?);
             }
         }
         let mut ending = None;
         if let Some(dev) = task.dev.filter(|_| evaluates) {
             let told =
                 evaluate_step(state, task, dev, plan.epochs_done(step), &mut observe).await?;
-            let patience = config.patience.unwrap_or(usize::MAX);
             if state.progress.evaluations_since_best >= patience {
                 ending = Some(Ending::OutOfPatience);
             }
-            if control != Control::Stop {
-                control = told;
-            }
+            control = control.max(told);
         }
         if control == Control::Stop && step < plan.total_steps() {
             ending = ending.or(Some(Ending::Stopped));

@@ -85,14 +85,23 @@ impl TrainState {
     pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
         let (values, moments): (Vec<_>, Vec<_>) =
             checkpoint.tensors.into_iter().partition(|tensor| tensor.name.starts_with("model/"));
-        let values = values.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        let values: HashMap<String, NamedTensor> =
+            values.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        let sizes = values
+            .iter()
+            .map(|(name, tensor)| (name["model/".len()..].to_owned(), tensor.values.len()))
+            .collect();
         let device = self.model.device().inner();
         let mut fill = Fill { values, path: vec![], wrong: None };
-        self.model = self.model.clone().map(&mut fill);
-        if let Some(name) = fill.wrong {
+        let model = self.model.clone().map(&mut fill);
+        if let Some(name) = fill.wrong.or_else(|| fill.values.into_keys().next()) {
             return Err(CheckpointError::Mismatch { name });
         }
-        self.optimizer.restore(moments, checkpoint.progress.step as u32, &device);
+        let steps = checkpoint.progress.step as u32;
+        self.optimizer
+            .restore(moments, &sizes, steps, &device)
+            .map_err(|name| CheckpointError::Mismatch { name })?;
+        self.model = model;
         self.progress = checkpoint.progress;
         Ok(())
     }
