@@ -76,7 +76,7 @@ fn truncated_line() {
 
 #[test]
 fn a_single_column() {
-    evaluate(b"Ada\nlives\n", "line 1: expected at least 2 columns, found 1");
+    evaluate(b"Ada\nlives\n", "line 1: expected at least 2 columns (token, …, tag), found 1");
 }
 
 #[test]

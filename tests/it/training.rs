@@ -240,7 +240,10 @@ fn check_not_finite(log_every: usize) {
     let Err(FitError::NotFinite { step, loss, gradient_norm }) = told.ending else {
         panic!("{:?}", told.ending);
     };
-    assert!((1..=3).contains(&step) && !(loss.is_finite() && gradient_norm.is_finite()), "step {step}: {loss}");
+    assert!(
+        (1..=3).contains(&step) && !(loss.is_finite() && gradient_norm.is_finite()),
+        "step {step}: {loss}"
+    );
     assert!(told.steps.iter().all(|record| record.loss.is_finite()));
     let message = FitError::<Infallible>::NotFinite { step, loss, gradient_norm }.to_string();
     assert!(message.contains("expected finite numbers"), "{message}");
