@@ -12,7 +12,7 @@ use understudy_shared::checkpoint::weights::{Head, load, read_back};
 use understudy_shared::data::batch::{Batch, BatchCounts};
 use understudy_shared::loss::objective::{Combination, Objective, SoftReduction};
 use understudy_shared::model::{BertConfig, Noise};
-use understudy_shared::train::adamw::{AdamW, AdamWConfig, HostKernels, Placement};
+use understudy_shared::train::adamw::{AdamW, AdamWConfig, Placement};
 use understudy_shared::train::schedule::learning_rate;
 
 use crate::support::{Golden, id_tensor, mask_tensor, max_difference, parse, values};
@@ -169,7 +169,7 @@ fn check(name: &str, placement: Placement) {
     }
 }
 
-const HOST: Placement = Placement::Host(HostKernels::SERIAL);
+const HOST: Placement = Placement::Host;
 
 #[test]
 fn fine_tuning_follows_pytorch_s_curve_in_host_memory() {

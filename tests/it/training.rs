@@ -10,7 +10,7 @@ use understudy_shared::infer::logits::for_each_logits;
 use understudy_shared::infer::teacher::TeacherLogits;
 use understudy_shared::loss::objective::{Combination, Objective, SoftReduction};
 use understudy_shared::model::{BertConfig, TokenClassifier};
-use understudy_shared::train::adamw::{AdamW, AdamWConfig, HostKernels, Placement};
+use understudy_shared::train::adamw::{AdamW, AdamWConfig, Placement};
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::evaluate::LabelledSet;
 use understudy_shared::train::fit::{
@@ -20,7 +20,7 @@ use understudy_shared::train::state::{Progress, TrainState};
 
 use crate::support::{TRAIN, VALID, examples, sentences};
 
-pub const HOST: Placement = Placement::Host(HostKernels::SERIAL);
+pub const HOST: Placement = Placement::Host;
 
 /// A tiny model for the corpus's tokenizer.
 pub fn model_config(dropout: f64) -> BertConfig {

@@ -1,6 +1,5 @@
 //! BERT for token classification: configuration, embeddings, encoder, classifier.
 
-pub mod activation;
 pub mod config;
 pub mod embedding;
 pub mod encoder;

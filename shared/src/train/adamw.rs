@@ -22,6 +22,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::weights::{NamedTensor, read_tensors};
+use crate::host::math::dot;
+use crate::host::parallel::{CHUNK, for_each_chunk, map_chunks};
 use crate::model::TokenClassifier;
 
 /// Settings of AdamW.
@@ -48,7 +50,7 @@ impl Default for AdamWConfig {
 
 /// The numbers of one step's update of one tensor.
 #[derive(Clone, Copy, Debug)]
-pub struct Update {
+struct Update {
     gradient_scale: f32,
     keep: f32,
     beta_1: f32,
@@ -58,26 +60,8 @@ pub struct Update {
     epsilon: f32,
 }
 
-/// Updates parameters with gradients, first and second moments in place.
-pub type UpdateKernel = fn(&Update, &mut [f32], &[f32], &mut [f32], &mut [f32]);
-
-/// The work on slices of host memory. All slices of a call have the same length; a caller may split
-/// them and work on the parts in parallel.
-#[derive(Clone, Copy, Debug)]
-pub struct HostKernels {
-    /// [`update_slices`], or the same in parallel.
-    pub update: UpdateKernel,
-    /// [`sum_of_squares`], or the same in parallel.
-    pub sum_of_squares: fn(&[f32]) -> f64,
-}
-
-impl HostKernels {
-    /// On the calling thread.
-    pub const SERIAL: Self = Self { update: update_slices, sum_of_squares };
-}
-
 /// Updates parameters, first and second moments in place.
-pub fn update_slices(
+fn update_slices(
     update: &Update,
     parameters: &mut [f32],
     gradients: &[f32],
@@ -85,34 +69,31 @@ pub fn update_slices(
     second: &mut [f32],
 ) {
     let Update { gradient_scale, keep, beta_1, beta_2, step_size, second_scale, epsilon } = *update;
-    pulp::Arch::new().dispatch(|| {
-        let moments = first.iter_mut().zip(second.iter_mut());
-        let pairs = parameters.iter_mut().zip(gradients);
-        for ((parameter, gradient), (first, second)) in pairs.zip(moments) {
-            let gradient = gradient * gradient_scale;
-            *first = beta_1 * *first + (1.0 - beta_1) * gradient;
-            *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
-            let divisor = second.sqrt() * second_scale + epsilon;
-            *parameter = *parameter * keep - step_size * *first / divisor;
-        }
+    let outputs = [(parameters, CHUNK), (first, CHUNK), (second, CHUNK)];
+    for_each_chunk(outputs, |chunk, [parameters, first, second]| {
+        let gradients = &gradients[chunk * CHUNK..];
+        pulp::Arch::new().dispatch(|| {
+            let moments = first.iter_mut().zip(second.iter_mut());
+            let pairs = parameters.iter_mut().zip(gradients);
+            for ((parameter, gradient), (first, second)) in pairs.zip(moments) {
+                let gradient = gradient * gradient_scale;
+                *first = beta_1 * *first + (1.0 - beta_1) * gradient;
+                *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
+                let divisor = second.sqrt() * second_scale + epsilon;
+                *parameter = *parameter * keep - step_size * *first / divisor;
+            }
+        });
     });
 }
 
-/// The sum of squares, in lanes that the compiler can vectorise.
-pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let mut total = 0.0f64;
-    for chunk in values.chunks(4096) {
-        let mut lanes = [0.0f32; 16];
-        let (groups, rest) = chunk.as_chunks::<16>();
-        for group in groups {
-            for (lane, value) in lanes.iter_mut().zip(group) {
-                *lane += value * value;
-            }
-        }
-        let rest: f32 = rest.iter().map(|value| value * value).sum();
-        total += f64::from(lanes.iter().sum::<f32>() + rest);
-    }
-    total
+/// The sum of squares: of each chunk in `f32` lanes, of the chunks in `f64`.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let chunk = |index: usize| {
+        let chunk = &values[index * CHUNK..values.len().min((index + 1) * CHUNK)];
+        let parts = chunk.chunks(4096).map(|part| f64::from(dot(part, part)));
+        pulp::Arch::new().dispatch(|| parts.sum::<f64>())
+    };
+    map_chunks(values.len().div_ceil(CHUNK), chunk).iter().sum()
 }
 
 /// Where the optimiser's arithmetic runs.
@@ -122,7 +103,7 @@ pub enum Placement {
     Device,
     /// On slices, for a backend whose tensors are host memory: taking one out neither copies nor
     /// waits there.
-    Host(HostKernels),
+    Host,
 }
 
 #[derive(Clone, Debug)]
@@ -159,16 +140,15 @@ impl AdamW {
         self.steps += 1;
         let device = model.device().inner();
         match self.placement {
-            Placement::Host(kernels) => {
+            Placement::Host => {
                 let mut taken = TakeHost { path: vec![], gradients, data: BTreeMap::new() };
                 model.visit(&mut taken);
-                let squares =
-                    taken.data.values().map(|data| (kernels.sum_of_squares)(floats(data)));
+                let squares = taken.data.values().map(|data| sum_of_squares(floats(data)));
                 let norm = squares.sum::<f64>().sqrt();
                 let scale = max_gradient_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
                 let (gradients, path) = (taken.data, vec![]);
                 let mut apply =
-                    ApplyHost { optimizer: self, kernels, gradients, scale, learning_rate, path };
+                    ApplyHost { optimizer: self, gradients, scale, learning_rate, path };
                 let model = model.map(&mut apply);
                 (model, Tensor::from_data([norm as f32], &device))
             }
@@ -265,7 +245,7 @@ impl AdamW {
         for (path, first) in firsts {
             let Some(second) = seconds.remove(&path) else { return Err(format!("second/{path}")) };
             let moments = match self.placement {
-                Placement::Host(_) => Moments::Host { first, second },
+                Placement::Host => Moments::Host { first, second },
                 Placement::Device => {
                     let tensor = |values: Vec<f32>| {
                         let len = values.len();
@@ -320,7 +300,6 @@ impl ModuleVisitor for TakeHost {
 
 struct ApplyHost<'a> {
     optimizer: &'a mut AdamW,
-    kernels: HostKernels,
     gradients: BTreeMap<String, TensorData>,
     scale: f64,
     learning_rate: f64,
@@ -346,7 +325,7 @@ impl ModuleMapper for ApplyHost<'_> {
             unreachable!("the placement never changes")
         };
         let values = data.as_mut_slice::<f32>().expect("parameters are f32");
-        (self.kernels.update)(&update, values, gradient, first, second);
+        update_slices(&update, values, gradient, first, second);
         let tensor = Tensor::from_data(data, &device).autodiff().require_grad();
         Param::from_mapped_value(id, tensor, mapper)
     }

@@ -1,0 +1,204 @@
+//! Matrix products of `f32` slices, by the same library that Burn's CPU backend uses ([`gemm`]).
+//!
+//! Called directly, a product goes into memory that nothing has cleared or copied before, can be
+//! added to what is there, and can read and write a head's columns in place.
+
+use std::mem::MaybeUninit;
+
+/// A matrix in a slice: element `(i, j)` is `values[i * strides[0] + j * strides[1]]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    values: &'a [f32],
+    dims: [usize; 2],
+    strides: [usize; 2],
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `dims[1]` values, each `stride` after the one before.
+    pub fn new(values: &'a [f32], dims: [usize; 2], stride: usize) -> Self {
+        let matrix = Self { values, dims, strides: [stride, 1] };
+        assert!(
+            matrix.end() <= values.len(),
+            "{matrix:?} reaches past its {} values",
+            values.len()
+        );
+        matrix
+    }
+
+    /// All of `values`, row by row.
+    pub fn whole(values: &'a [f32], dims: [usize; 2]) -> Self {
+        Self::new(values, dims, dims[1])
+    }
+
+    /// Rows as columns.
+    pub fn transposed(self) -> Self {
+        let ([rows, columns], [down, right]) = (self.dims, self.strides);
+        Self { dims: [columns, rows], strides: [right, down], ..self }
+    }
+
+    /// One past the last element.
+    fn end(&self) -> usize {
+        let ([rows, columns], [down, right]) = (self.dims, self.strides);
+        if rows == 0 || columns == 0 { 0 } else { (rows - 1) * down + (columns - 1) * right + 1 }
+    }
+}
+
+/// Which threads work on a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// The calling one.
+    One,
+    /// All, where there are several and the product is large.
+    All,
+}
+
+/// `left · right`, row by row.
+pub fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
+    let ([rows, _], [_, columns]) = (left.dims, right.dims);
+    let len = rows * columns;
+    let mut output = Vec::with_capacity(len);
+    run(&mut output.spare_capacity_mut()[..len], columns, left, right, 1.0, false, Threads::All);
+    // SAFETY: `run` without adding writes every element of the `rows × columns` output.
+    #[expect(unsafe_code, reason = "memory that a product fills need not be cleared first")]
+    unsafe {
+        output.set_len(len);
+    }
+    output
+}
+
+/// Adds `left · right` to `output`, row by row, on all threads.
+pub fn add_product(output: &mut [f32], left: Matrix<'_>, right: Matrix<'_>) {
+    run(as_uninit(output), right.dims[1], left, right, 1.0, true, Threads::All);
+}
+
+/// Writes `factor · left · right` to rows that stand `stride` apart in `output`, on this thread.
+pub fn write_product(
+    output: &mut [f32],
+    stride: usize,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    factor: f32,
+) {
+    run(as_uninit(output), stride, left, right, factor, false, Threads::One);
+}
+
+fn as_uninit(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the layouts are the same, and `run` only ever writes initialised values.
+    #[expect(unsafe_code, reason = "the standard library's cast is not stable")]
+    unsafe {
+        &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<f32>])
+    }
+}
+
+/// Writes `factor · left · right`, or adds it where `add`; `output` is initialised where `add`.
+fn run(
+    output: &mut [MaybeUninit<f32>],
+    stride: usize,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    factor: f32,
+    add: bool,
+    threads: Threads,
+) {
+    let ([rows, depth], [right_depth, columns]) = (left.dims, right.dims);
+    assert_eq!(depth, right_depth, "a product of {:?} and {:?}", left.dims, right.dims);
+    assert!(stride >= columns, "rows of {columns} values overlap at a stride of {stride}");
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(
+        (rows - 1) * stride + columns <= output.len(),
+        "{rows} × {columns} values at a stride of {stride} do not fit {}",
+        output.len()
+    );
+    // Below it, waking a thread costs more than it saves (flex's own limit).
+    #[cfg(feature = "rayon")]
+    const PARALLEL: usize = 192 * 192 * 192;
+    let parallelism = match threads {
+        #[cfg(feature = "rayon")]
+        Threads::All if rows * columns * depth >= PARALLEL => gemm::Parallelism::Rayon(0),
+        _ => gemm::Parallelism::None,
+    };
+    // SAFETY: `Matrix` and the assertions above keep every element inside its slice, and the output
+    // is borrowed mutably, so it overlaps no input. The output is read only where `add`.
+    #[expect(unsafe_code, reason = "the library takes pointers")]
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            depth,
+            output.as_mut_ptr().cast::<f32>(),
+            1,
+            stride as isize,
+            add,
+            left.values.as_ptr(),
+            left.strides[1] as isize,
+            left.strides[0] as isize,
+            right.values.as_ptr(),
+            right.strides[1] as isize,
+            right.strides[0] as isize,
+            1.0,
+            factor,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|index| ((index * 37 + seed * 11) % 17) as f32 - 8.0).collect()
+    }
+
+    fn by_hand(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
+        let at = |matrix: &Matrix<'_>, i: usize, j: usize| {
+            matrix.values[i * matrix.strides[0] + j * matrix.strides[1]]
+        };
+        let ([rows, depth], [_, columns]) = (left.dims, right.dims);
+        let cell = |i: usize, j: usize| -> f32 {
+            (0..depth).map(|k| at(&left, i, k) * at(&right, k, j)).sum()
+        };
+        (0..rows * columns).map(|index| cell(index / columns, index % columns)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_are_those_by_hand(
+            rows in 1usize..20, depth in 1usize..20, columns in 1usize..20, flip: [bool; 2]
+        ) {
+            let (lefts, rights) = (values(rows * depth, 1), values(depth * columns, 2));
+            let left = match flip[0] {
+                true => Matrix::whole(&lefts, [depth, rows]).transposed(),
+                false => Matrix::whole(&lefts, [rows, depth]),
+            };
+            let right = match flip[1] {
+                true => Matrix::whole(&rights, [columns, depth]).transposed(),
+                false => Matrix::whole(&rights, [depth, columns]),
+            };
+            let want = by_hand(left, right);
+            let mut sum = product(left, right);
+            prop_assert_eq!(&sum, &want);
+            add_product(&mut sum, left, right);
+            prop_assert!(sum.iter().zip(&want).all(|(sum, want)| *sum == 2.0 * want));
+            let stride = columns + 3;
+            let mut apart = vec![99.0; rows * stride];
+            write_product(&mut apart, stride, left, right, 0.5);
+            for (row, want) in apart.chunks(stride).zip(want.chunks(columns)) {
+                prop_assert!(row[..columns].iter().zip(want).all(|(got, want)| *got == 0.5 * want));
+                prop_assert_eq!(&row[columns..], &[99.0; 3]);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "reaches past")]
+    fn a_matrix_stays_inside_its_slice() {
+        Matrix::new(&[0.0; 5], [2, 2], 4);
+    }
+}
