@@ -66,6 +66,28 @@ impl BundleDir {
         self.placed(bundle)
     }
 
+    /// The files of a bundle that is not on disk yet.
+    pub fn of_parts(folder: &Path, config: &[u8], tokenizer: &[u8], weights: &[u8]) -> Self {
+        let (config, tokenizer, weights) = (config.to_vec(), tokenizer.to_vec(), weights.to_vec());
+        Self { folder: folder.to_path_buf(), config, tokenizer, weights }
+    }
+
+    /// A tagger, or an encoder with a head of no meaning; whether it is a tagger.
+    pub fn load_any(&self, device: &Device) -> Result<(Bundle, bool)> {
+        match self.load(device) {
+            Ok(bundle) => Ok((bundle, true)),
+            Err(error) if matches!(error.downcast_ref(), Some(BundleError::NoLabels)) => {
+                Ok((self.load_base(LabelSet::conll2003(), 0, device)?, false))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// An encoder with a new head.
     pub fn load_base(&self, labels: LabelSet, seed: u64, device: &Device) -> Result<Bundle> {
         let bundle = Bundle::load_base(&self.files(), labels, seed, device);

@@ -26,6 +26,16 @@ pub enum Command {
         after_help = "Example:\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student"
     )]
     Distill(DistillArgs),
+    /// Replace a model's token table by two thin matrices (SVD)
+    #[command(
+        after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --out models/bert-rank-64\n  understudy finetune --base models/bert-rank-64 --data conll2003/ --out runs/factorised"
+    )]
+    Factorize(FactorizeArgs),
+    /// Write a model in half precision or eight bits, with its scores and a model card
+    #[command(
+        after_help = "Example:\n  understudy export --model runs/student/best --dtype int8 --data conll2003/test.txt --out models/student"
+    )]
+    Export(ExportArgs),
     /// Score a model on a labelled file: word and sub-word F1, default and strict
     #[command(
         after_help = "Example:\n  understudy evaluate --model runs/student/best --data conll2003/test.txt --json"
@@ -201,6 +211,89 @@ pub enum ContinuationName {
     Ignore,
 }
 
+/// Flags of `factorize`.
+#[derive(Debug, Args)]
+pub struct FactorizeArgs {
+    /// Folder of the model: an encoder or a tagger with a dense token table
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Columns of the first factor, rows of the second
+    #[arg(long, default_value_t = 64)]
+    pub rank: usize,
+    /// Random factors instead of the best ones, to see what the decomposition is worth
+    #[arg(long)]
+    pub random: bool,
+    /// Folder of the factorised model
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of the model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Type of the weights
+    #[arg(long, value_enum, default_value = "f16")]
+    pub dtype: DtypeName,
+    /// Multiply a factorised token table out, so that `transformers` opens the folder
+    #[arg(long)]
+    pub dense: bool,
+    /// Labelled file to score the model on before and after
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// One line for the model card: what text the model learned from, and its licence
+    #[arg(long, value_name = "TEXT")]
+    pub trained_on: Option<String>,
+    /// Folder of the exported model
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Types of stored weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DtypeName {
+    /// Full precision: four bytes a weight
+    F32,
+    /// Half precision: two bytes
+    F16,
+    /// Eight bits and a scale a row for matrices: one byte
+    Int8,
+}
+
+/// How labels are decided.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DecodingArgs {
+    /// How sub-words make words, as Hugging Face's aggregation_strategy
+    #[arg(long, value_enum, default_value = "first")]
+    pub aggregation: AggregationName,
+    /// Only legal label sequences (BIO), the likeliest one by Viterbi
+    #[arg(long)]
+    pub constrained: bool,
+}
+
+/// How sub-words make words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AggregationName {
+    /// Each sub-word stands for itself
+    None,
+    /// Neighbouring sub-words of one type are an entity
+    Simple,
+    /// A word is what its first sub-word is
+    First,
+    /// A word is what its sub-words are on average
+    Average,
+    /// A word is what its surest sub-word is
+    Max,
+}
+
 /// Flags of `evaluate`.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
@@ -213,6 +306,9 @@ pub struct EvaluateArgs {
     /// Write `token gold predicted` lines that conlleval reads
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
+    /// How labels are decided
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
     /// Longest window in sub-words
     #[arg(long, default_value_t = 128)]
     pub max_length: usize,
@@ -232,6 +328,12 @@ pub struct TagArgs {
     /// Read texts from a file, one a line
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub file: Option<PathBuf>,
+    /// How labels are decided
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
+    /// Leave out entities with a lower score, 0 to 1
+    #[arg(long, default_value_t = 0.0)]
+    pub threshold: f32,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,

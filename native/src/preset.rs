@@ -4,12 +4,16 @@ use anyhow::{Result, ensure};
 use understudy_shared::data::align::Continuation;
 use understudy_shared::data::batch::BatchBudget;
 use understudy_shared::data::example::ExampleOptions;
+use understudy_shared::infer::decode::{Aggregation, Decoding};
 use understudy_shared::loss::objective::{Combination, Objective, SoftReduction};
 use understudy_shared::model::BertConfig;
 use understudy_shared::train::adamw::AdamWConfig;
 use understudy_shared::train::config::TrainConfig;
 
-use crate::cli::{ContinuationName, DistillArgs, PresetName, SoftReductionName, TrainArgs};
+use crate::cli::{
+    AggregationName, ContinuationName, DecodingArgs, DistillArgs, PresetName, SoftReductionName,
+    TrainArgs,
+};
 
 /// The reference's fine-tuning of its teacher: lr 5e-5, batch 32, 5 epochs, clip 3, weight decay
 /// 1e-6 on everything, 1000 warm-up steps.
@@ -86,6 +90,18 @@ pub fn example_options(args: &TrainArgs, config: &BertConfig) -> Result<ExampleO
         Some(ContinuationName::Inside) | None => Continuation::Inside,
     };
     Ok(ExampleOptions { max_length, context: max_length / 4, continuation })
+}
+
+/// How labels are decided.
+pub fn decoding(args: DecodingArgs) -> Decoding {
+    let aggregation = match args.aggregation {
+        AggregationName::None => Aggregation::None,
+        AggregationName::Simple => Aggregation::Simple,
+        AggregationName::First => Aggregation::First,
+        AggregationName::Average => Aggregation::Average,
+        AggregationName::Max => Aggregation::Max,
+    };
+    Decoding { aggregation, constrained: args.constrained }
 }
 
 struct Defaults {

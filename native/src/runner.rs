@@ -13,6 +13,7 @@ use understudy_shared::checkpoint::weights::{NamedTensor, StoredAs};
 use understudy_shared::data::example::{Example, ExampleOptions, labelled_examples};
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::data::tokenize::SubwordTokenizer;
+use understudy_shared::infer::decode::Decoding;
 use understudy_shared::infer::teacher::TeacherLogits;
 use understudy_shared::metric::conlleval::predictions_conll;
 use understudy_shared::model::{BertConfig, TokenClassifier};
@@ -308,7 +309,7 @@ impl Recorder<'_> {
         if let Some(weights) = weights {
             let job = self.job;
             let [config, weights] =
-                to_files(&job.model_config, &job.labels, weights, StoredAs::F32);
+                to_files(&job.model_config, Some(&job.labels), weights, StoredAs::F32)?;
             let tokenizer = ("tokenizer.json", job.tokenizer.to_vec());
             store::write_dir_atomic(&self.folder.file(BEST), &[config, weights, tokenizer])?;
         }
@@ -357,12 +358,18 @@ impl Recorder<'_> {
             let Some(set) = set else { continue };
             let mut progress = Progress::count(job.args.common.quiet, split, set.examples.len());
             let pad = job.model_config.pad_token_id;
-            let evaluation =
-                pollster::block_on(evaluate(&bundle.model, &job.labels, set, pad, || {
+            let evaluation = pollster::block_on(evaluate(
+                &bundle.model,
+                &job.labels,
+                set,
+                pad,
+                Decoding::default(),
+                || {
                     progress.advance(1);
                     true
-                }))
-                .expect("nothing stops it");
+                },
+            ))
+            .expect("nothing stops it");
             let tags = word_tags(&evaluation.predictions, &job.labels);
             let text = predictions_conll(&set.sentences, &tags);
             let name = format!("predictions.{split}.conll");

@@ -35,6 +35,19 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// That nothing is in the place of a new folder.
+pub fn expect_new(folder: &Path) -> Result<()> {
+    let is_empty = !folder.exists()
+        || folder.is_dir()
+            && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(
+        is_empty,
+        "{} is there already; expected a new or empty folder: name another, or remove it",
+        folder.display()
+    );
+    Ok(())
+}
+
 /// Replaces the content of `path`, or leaves it as it was when this returns an error.
 ///
 /// Pipes and devices (`/dev/stdout`) cannot be renamed over and are written directly.

@@ -14,16 +14,20 @@
 //! | --- | --- |
 //! | [`data`] | labels, sentences, spans, readers, tokenisation, alignment, windows, batches |
 //! | [`metric`] | entity precision, recall and F1, as seqeval counts them |
+//! | [`host`] | fused operations and parallel work on the CPU's memory |
 //! | [`model`] | `config.json`, embeddings, encoder, token classifier |
 //! | [`checkpoint`] | Hugging Face names, safetensors bytes, bundles |
+//! | [`compress`] | truncated SVD, factorised token tables |
 //! | [`loss`] | cross entropy and distillation over counted sub-words |
 //! | [`infer`] | logits, decoding, tagging of raw text, teacher labels |
 //! | [`train`] | schedule, AdamW, clipping, and the one training loop |
 //!
-//! The crate does no IO and reads no clock, environment or thread: bytes go in, bytes come out.
+//! The crate does no IO and reads no clock or environment: bytes go in, bytes come out. Threads are
+//! used in [`host::parallel`] alone, and no result depends on how many there are.
 //! Every read of a tensor is `async`, because a blocking read panics on WebGPU.
 
 pub mod checkpoint;
+pub mod compress;
 pub mod data;
 pub mod host;
 pub mod infer;

@@ -179,7 +179,7 @@ fn distilbert_file(tensors: &[NamedTensor]) -> Vec<u8> {
             tensor.name = tensor.name.replace(bert, distilbert);
         }
     }
-    to_bytes(&tensors, StoredAs::F32)
+    to_bytes(&tensors, StoredAs::F32).expect("finite")
 }
 
 /// The BERT file of the same function: its token types are zero.
@@ -188,11 +188,11 @@ fn bert_file(tensors: &[NamedTensor]) -> Vec<u8> {
     for tensor in tensors.iter_mut().filter(|tensor| tensor.name.contains("token_type")) {
         tensor.values.fill(0.0);
     }
-    to_bytes(&tensors, StoredAs::F32)
+    to_bytes(&tensors, StoredAs::F32).expect("finite")
 }
 
 fn check_bert(config: &BertConfig, lengths: &[usize]) {
-    let bytes = to_bytes(&random_tensors(config, NUM_LABELS, 3), StoredAs::F32);
+    let bytes = to_bytes(&random_tensors(config, NUM_LABELS, 3), StoredAs::F32).expect("finite");
     check(&bytes, candle_bert, &bytes, config, lengths);
 }
 
@@ -233,10 +233,16 @@ fn wide_distilbert_equals_candle_at_every_layer() {
 fn other_weights_are_seen() {
     let config = small();
     let mut tensors = random_tensors(&config, NUM_LABELS, 3);
-    let theirs = to_bytes(&tensors, StoredAs::F32);
+    let theirs = to_bytes(&tensors, StoredAs::F32).expect("finite");
     let query = tensors
         .iter_mut()
         .find(|tensor| tensor.name.ends_with("layer.0.attention.self.query.weight"));
     query.expect("a query").values[0] += 0.1;
-    check(&to_bytes(&tensors, StoredAs::F32), candle_bert, &theirs, &config, &[9, 4, 1]);
+    check(
+        &to_bytes(&tensors, StoredAs::F32).expect("finite"),
+        candle_bert,
+        &theirs,
+        &config,
+        &[9, 4, 1],
+    );
 }

@@ -14,7 +14,7 @@ use understudy_shared::data::example::{
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::data::span::{Mode, spans, tags_of};
 use understudy_shared::data::tokenize::SubwordTokenizer;
-use understudy_shared::infer::decode::decode;
+use understudy_shared::infer::decode::{Decoding, decode};
 use understudy_shared::infer::teacher::TeacherLogits;
 use understudy_shared::loss::objective::{Combination, Objective, SoftReduction};
 use understudy_shared::model::{BertConfig, Noise, TokenClassifier};
@@ -178,7 +178,7 @@ proptest! {
             };
             example.label_ids.iter().flat_map(row).collect()
         }).collect();
-        let decoded = decode(&examples, &logits, 9, sentences.len());
+        let decoded = decode(&examples, &logits, &LabelSet::conll2003(), sentences.len(), Decoding::default());
         for (index, (sentence, decoded)) in sentences.iter().zip(&decoded).enumerate() {
             let tags: Vec<&str> = decoded.words.iter().map(|word| labels.name(word.label)).collect();
             prop_assert_eq!(&tags, &sentence.tags);

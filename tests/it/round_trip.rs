@@ -59,12 +59,12 @@ fn check_half(stored: &[u8], tolerance: f32) {
 #[test]
 fn f32_weights_come_back_bit_for_bit() {
     let want = random_tensors(&config(), NUM_LABELS, 1);
-    assert_eq!(read_again(&to_bytes(&want, StoredAs::F32)), want);
+    assert_eq!(read_again(&to_bytes(&want, StoredAs::F32).expect("finite")), want);
 }
 
 #[test]
 fn f16_weights_come_back_within_half_a_unit_of_the_last_place() {
-    let bytes = to_bytes(&random_tensors(&config(), NUM_LABELS, 1), StoredAs::F16);
+    let bytes = to_bytes(&random_tensors(&config(), NUM_LABELS, 1), StoredAs::F16).expect("finite");
     check_half(&bytes, 0.5 / 1024.0);
     let f32_size = model_bytes(&config(), NUM_LABELS, 1).len();
     assert!(bytes.len() < f32_size * 7 / 10, "{} of {f32_size} bytes", bytes.len());
@@ -146,7 +146,8 @@ fn all_wrong_tensors_are_named_at_once() {
     for tensor in tensors.iter_mut().filter(|tensor| misshapen.contains(&tensor.name.as_str())) {
         tensor.shape.reverse();
     }
-    let error = read(&to_bytes(&tensors, StoredAs::F32)).expect_err("another model's");
+    let error =
+        read(&to_bytes(&tensors, StoredAs::F32).expect("finite")).expect_err("another model's");
     let want = format!(
         "model.safetensors does not fit config.json:\n  missing `{}`\n  missing `{}`\n  \
          unexpected `{}`\n  unexpected `{}`\n  \
@@ -218,7 +219,8 @@ fn bundle_error(change: impl FnOnce(&mut BertConfig), labels: bool) -> BundleErr
     let labels_of = LabelSet::conll2003();
     let tensors = random_tensors(&config, labels_of.len(), 1);
     change(&mut config);
-    let [(_, mut json), (_, weights)] = to_files(&config, &labels_of, &tensors, StoredAs::F32);
+    let [(_, mut json), (_, weights)] =
+        to_files(&config, Some(&labels_of), &tensors, StoredAs::F32).expect("finite");
     if !labels {
         let mut object: serde_json::Value = serde_json::from_slice(&json).expect("our own");
         object.as_object_mut().expect("an object").remove("id2label");
@@ -256,7 +258,8 @@ fn a_bundle_comes_back_with_its_labels() {
     let config = BertConfig { vocab_size: 600, ..config() };
     let labels = LabelSet::from_tags(["B-x", "I-y"]).expect("tags");
     let tensors = random_tensors(&config, labels.len(), 1);
-    let [(_, json), (_, weights)] = to_files(&config, &labels, &tensors, StoredAs::F32);
+    let [(_, json), (_, weights)] =
+        to_files(&config, Some(&labels), &tensors, StoredAs::F32).expect("finite");
     let files = BundleFiles { config: &json, tokenizer: TOKENIZER, weights: &weights };
     let bundle = Bundle::load(&files, &Device::flex()).expect("our own bundle");
     assert_eq!((&bundle.config, &bundle.labels), (&config, &labels));
@@ -273,7 +276,7 @@ proptest! {
     /// refused or read, and what is read is finite.
     #[test]
     fn no_damaged_file_panics(changes in prop::collection::vec((any::<u8>(), any::<Index>(), any::<u8>()), 1..5)) {
-        let mut bytes = to_bytes(&random_tensors(&config(), 2, 1)[..], StoredAs::F16);
+        let mut bytes = to_bytes(&random_tensors(&config(), 2, 1)[..], StoredAs::F16).expect("finite");
         for (kind, place, byte) in changes {
             let end = if kind % 2 == 0 { bytes.len() } else { bytes.len().min(2600) };
             if end == 0 {

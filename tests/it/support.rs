@@ -95,7 +95,7 @@ pub fn random_tensors(config: &BertConfig, num_labels: usize, seed: u64) -> Vec<
 
 /// The safetensors bytes of a new model in f32.
 pub fn model_bytes(config: &BertConfig, num_labels: usize, seed: u64) -> Vec<u8> {
-    to_bytes(&random_tensors(config, num_labels, seed), StoredAs::F32)
+    to_bytes(&random_tensors(config, num_labels, seed), StoredAs::F32).expect("finite")
 }
 
 pub fn tokenizer() -> SubwordTokenizer {

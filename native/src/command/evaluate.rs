@@ -1,18 +1,19 @@
 //! `evaluate`: the four scores of a model on a labelled file.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use understudy_shared::data::example::ExampleOptions;
 use understudy_shared::metric::conlleval::predictions_conll;
-use understudy_shared::train::evaluate::{evaluate, word_tags};
+use understudy_shared::train::evaluate::{DecodingScore, evaluate, word_tags};
 
 use super::{print, scores_json, scores_table};
 use crate::bundle_dir::BundleDir;
 use crate::cli::EvaluateArgs;
 use crate::progress::Progress;
-use crate::{dataset, device, runner, store};
+use crate::{dataset, device, preset, runner, store};
 
 /// Evaluates.
 pub fn run(args: &EvaluateArgs) -> Result<()> {
@@ -28,10 +29,13 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let stop = runner::stop_flag();
     let start = Instant::now();
     let pad = bundle.config.pad_token_id;
-    let evaluation = pollster::block_on(evaluate(&bundle.model, &bundle.labels, &set, pad, || {
+    let decoding = preset::decoding(args.decoding);
+    let advance = || {
         progress.advance(1);
-        !stop.load(std::sync::atomic::Ordering::Relaxed)
-    }));
+        !stop.load(Ordering::Relaxed)
+    };
+    let evaluation = evaluate(&bundle.model, &bundle.labels, &set, pad, decoding, advance);
+    let evaluation = pollster::block_on(evaluation);
     let evaluation = evaluation.context("stopped before the end; nothing was scored")?;
     let seconds = start.elapsed().as_secs_f64();
     drop(progress);
@@ -40,18 +44,31 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         store::write_atomic(path, predictions_conll(&set.sentences, &tags).as_bytes())?;
     }
     let speed = subwords as f64 / seconds;
+    let decodings = evaluation.decodings(&set, &bundle.labels);
     if args.common.json {
         let mut object = scores_json(&evaluation.scores);
         object["loss"] = json!(evaluation.loss);
+        object["decoding"] = json!(decodings);
         object["seconds"] = json!(seconds);
         object["subwords_per_second"] = json!(speed);
         return print(&serde_json::to_string(&object)?);
     }
     print(&scores_table(&evaluation.scores))?;
+    print(&format!("\n{}", decodings_table(&decodings)))?;
     print(&format!(
         "\n{} sentences, {} words, {subwords} sub-words in {seconds:.1} s: {speed:.0} sub-words/s on {}",
         evaluation.scores.sentences,
         evaluation.scores.words,
         device::name()
     ))
+}
+
+/// F1 by aggregation, without and with the constraint.
+fn decodings_table(scores: &[DecodingScore]) -> String {
+    let mut text = format!("{:<20}{:>10}{:>10}", "F1 by decoding", "free", "BIO only");
+    for pair in scores.chunks(2) {
+        text += &format!("\n  {:<18}", pair[0].decoding.aggregation.name());
+        pair.iter().for_each(|score| text += &format!("{:>10.4}", score.f1));
+    }
+    text
 }

@@ -3,6 +3,8 @@
 mod bench;
 mod distill;
 mod evaluate;
+mod export;
+mod factorize;
 mod finetune;
 mod tag;
 
@@ -20,6 +22,8 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Finetune(args) => finetune::run(&args),
         Command::Distill(args) => distill::run(&args),
+        Command::Factorize(args) => factorize::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tag(args) => tag::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -2,21 +2,26 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use understudy_shared::checkpoint::bundle::Bundle;
-use understudy_shared::infer::tagger::{Entity, tag};
+use understudy_shared::infer::tagger::{Entity, TagOptions, tag};
 
 use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::cli::TagArgs;
-use crate::{device, store};
+use crate::{device, preset, store};
 
 /// Texts that are tagged together.
 const CHUNK: usize = 64;
 
 /// Tags.
 pub fn run(args: &TagArgs) -> Result<()> {
+    ensure!(
+        (0.0..=1.0).contains(&args.threshold),
+        "--threshold {}: expected a number from 0 to 1",
+        args.threshold
+    );
     let bundle = BundleDir::read(&args.model)?.load(&device::device())?;
     if let Some(text) = &args.text {
         return tag_all(&bundle, std::slice::from_ref(text), args);
@@ -47,7 +52,9 @@ fn tag_stdin(bundle: &Bundle, args: &TagArgs) -> Result<()> {
 }
 
 fn tag_all(bundle: &Bundle, texts: &[String], args: &TagArgs) -> Result<()> {
-    let tagged = pollster::block_on(tag(bundle, texts))?;
+    let options =
+        TagOptions { decoding: preset::decoding(args.decoding), threshold: args.threshold };
+    let tagged = pollster::block_on(tag(bundle, texts, options))?;
     for (text, entities) in texts.iter().zip(tagged) {
         print(&if args.common.json {
             json_line(text, &entities)

@@ -3,6 +3,7 @@
 //! `config.json` (Hugging Face names, `id2label`), `tokenizer.json`, `model.safetensors`; the folder
 //! opens in `transformers` as it is.
 
+use burn::module::Module;
 use burn::tensor::Device;
 use thiserror::Error;
 
@@ -93,6 +94,12 @@ impl Bundle {
         Self::assemble(files, config, labels, Head::New { seed }, device)
     }
 
+    /// Parameters of the model, with its head or without.
+    pub fn num_params(&self, with_head: bool) -> usize {
+        let head = if with_head { 0 } else { self.model.classifier.num_params() };
+        self.model.num_params() - head
+    }
+
     fn assemble(
         files: &BundleFiles<'_>,
         config: BertConfig,
@@ -122,15 +129,21 @@ pub fn check_vocabulary(
     Err(BundleError::Vocabulary { tokenizer: tokenizer.vocab_size(), config: config.vocab_size })
 }
 
-/// `config.json` and `model.safetensors` of weights that were read back, as name and bytes.
+/// `config.json` and `model.safetensors` of weights that were read back, as name and bytes; without
+/// `labels` those of an encoder, without its head.
+///
+/// # Errors
+///
+/// A value that the type cannot hold.
 pub fn to_files(
     config: &BertConfig,
-    labels: &LabelSet,
+    labels: Option<&LabelSet>,
     tensors: &[NamedTensor],
     stored_as: StoredAs,
-) -> [(&'static str, Vec<u8>); 2] {
-    [
-        ("config.json", config.to_json(labels).into_bytes()),
-        ("model.safetensors", weights::to_bytes(tensors, stored_as)),
-    ]
+) -> Result<[(&'static str, Vec<u8>); 2], WeightsError> {
+    let weights = match labels {
+        Some(_) => weights::to_bytes(tensors, stored_as)?,
+        None => weights::to_bytes(&weights::without_head(tensors), stored_as)?,
+    };
+    Ok([("config.json", config.to_json(labels).into_bytes()), ("model.safetensors", weights)])
 }

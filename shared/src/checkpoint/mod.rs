@@ -2,4 +2,5 @@
 
 pub mod bundle;
 pub mod key_map;
+pub mod quantize;
 pub mod weights;

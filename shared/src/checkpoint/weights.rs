@@ -8,9 +8,11 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::key_map::{TOKEN_TYPE_TABLE, bert_name, canonical_name, is_distilbert, is_head};
+use super::quantize::{dequantize, quantize};
 use crate::model::{BertConfig, TokenClassifier};
 
 /// What can be wrong with a weights file.
@@ -30,12 +32,27 @@ pub enum WeightsError {
         misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
     },
     /// A tensor that is no float.
-    #[error("model.safetensors: tensor `{name}` is {found:?}; expected F32, F16 or BF16")]
+    #[error(
+        "model.safetensors: tensor `{name}` is {found:?}; expected F32, F16, BF16, or I8 with scales"
+    )]
     Dtype {
         /// Name in the file.
         name: String,
         /// Its type.
         found: Dtype,
+    },
+    /// Eight-bit values without the scales that give them a meaning.
+    #[error(
+        "model.safetensors: tensor `{name}` is I8 of shape {shape:?} and its scales are {scales}; \
+         expected a matrix [rows, columns] and a tensor `{name}{SCALE}` of F32 [rows]"
+    )]
+    Scales {
+        /// Name in the file.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// What stands in the scales' place.
+        scales: String,
     },
     /// A weight that is no number.
     #[error(
@@ -47,6 +64,18 @@ pub enum WeightsError {
         /// Position in the flat tensor.
         index: usize,
         /// `NaN`, `inf` or `-inf`.
+        found: f32,
+    },
+    /// A weight that half precision cannot hold.
+    #[error(
+        "tensor `{name}` holds {found} at index {index}; expected at most 65504 for f16: export as f32 or int8"
+    )]
+    TooLarge {
+        /// Its name.
+        name: String,
+        /// Position in the flat tensor.
+        index: usize,
+        /// The value.
         found: f32,
     },
 }
@@ -81,7 +110,11 @@ pub enum Head {
     },
 }
 
-/// Reads the weights of a BERT or DistilBERT token classifier (F32, F16 or BF16).
+/// What a tensor's scales are called: the tensor's name and this.
+const SCALE: &str = "_scale";
+
+/// Reads the weights of a BERT or DistilBERT token classifier: F32, F16, BF16, or I8 with a scale a
+/// row.
 ///
 /// # Errors
 ///
@@ -104,6 +137,9 @@ pub fn load(
     let mut found = BTreeMap::new();
     let mut twice = Vec::new();
     for (name, view) in file.iter() {
+        if name.strip_suffix(SCALE).is_some_and(|partner| is_quantized(&file, partner)) {
+            continue;
+        }
         if let Some(canonical) = canonical_name(name)
             && !(matches!(head, Head::New { .. }) && is_head(&canonical))
         {
@@ -122,7 +158,7 @@ pub fn load(
     compare(&expected.shapes, &found, twice)?;
     let mut values = BTreeMap::new();
     for (canonical, (name, view)) in &found {
-        values.insert(canonical.clone(), floats(name, view)?);
+        values.insert(canonical.clone(), floats(name, view, &file)?);
     }
     Ok(skeleton.map(&mut Fill { values, path: vec![] }))
 }
@@ -155,7 +191,11 @@ fn compare(
 }
 
 /// The values of a tensor as `f32`, all of them finite.
-fn floats(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, WeightsError> {
+fn floats(
+    name: &str,
+    view: &TensorView<'_>,
+    file: &SafeTensors<'_>,
+) -> Result<Vec<f32>, WeightsError> {
     let bytes = view.data();
     let values: Vec<f32> = match view.dtype() {
         Dtype::F32 => {
@@ -170,6 +210,7 @@ fn floats(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, WeightsError> {
             .iter()
             .map(|bytes| bf16::from_le_bytes(*bytes).into())
             .collect(),
+        Dtype::I8 => dequantized(name, view, file)?,
         found => return Err(WeightsError::Dtype { name: name.to_owned(), found }),
     };
     match values.iter().position(|value| !value.is_finite()) {
@@ -177,6 +218,30 @@ fn floats(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, WeightsError> {
         Some(index) => {
             Err(WeightsError::NotFinite { name: name.to_owned(), index, found: values[index] })
         }
+    }
+}
+
+fn is_quantized(file: &SafeTensors<'_>, name: &str) -> bool {
+    file.tensor(name).is_ok_and(|view| view.dtype() == Dtype::I8)
+}
+
+/// The values of an eight-bit matrix.
+fn dequantized(
+    name: &str,
+    view: &TensorView<'_>,
+    file: &SafeTensors<'_>,
+) -> Result<Vec<f32>, WeightsError> {
+    let wrong = |scales: String| {
+        Err(WeightsError::Scales { name: name.to_owned(), shape: view.shape().to_vec(), scales })
+    };
+    let scale_name = format!("{name}{SCALE}");
+    let Ok(scales) = file.tensor(&scale_name) else { return wrong("missing".to_owned()) };
+    match *view.shape() {
+        [rows, columns] if scales.dtype() == Dtype::F32 && scales.shape() == [rows] => {
+            let scales = floats(&scale_name, &scales, file)?;
+            Ok(dequantize(view.data(), &scales, columns))
+        }
+        _ => wrong(format!("{:?} {:?}", scales.dtype(), scales.shape())),
     }
 }
 
@@ -262,12 +327,15 @@ pub struct NamedTensor {
 }
 
 /// The type weights are stored in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StoredAs {
     /// As they are.
     F32,
     /// Half precision: half the size.
     F16,
+    /// Matrices in eight bits with a scale a row, the rest as it is: a quarter of the size.
+    Int8,
 }
 
 /// Reads all weights of a model back, under BERT's names and in PyTorch's layout.
@@ -275,6 +343,11 @@ pub async fn read_back(model: &TokenClassifier) -> Vec<NamedTensor> {
     let mut gather = Gather::default();
     model.visit(&mut gather);
     read_tensors(gather.tensors).await.into_iter().map(in_file_layout).collect()
+}
+
+/// Those tensors that an encoder has without a classification head.
+pub fn without_head(tensors: &[NamedTensor]) -> Vec<NamedTensor> {
+    tensors.iter().filter(|tensor| !is_head(&tensor.name)).cloned().collect()
 }
 
 fn in_file_layout(tensor: NamedTensor) -> NamedTensor {
@@ -326,25 +399,49 @@ impl ModuleVisitor for Gather {
     }
 }
 
-/// The bytes of a safetensors file, with `"format": "pt"` so that `transformers` opens it.
-pub fn to_bytes(tensors: &[NamedTensor], stored_as: StoredAs) -> Vec<u8> {
-    let encoded: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|tensor| match stored_as {
-            StoredAs::F32 => tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            StoredAs::F16 => {
-                tensor.values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
-            }
-        })
-        .collect();
-    let dtype = match stored_as {
-        StoredAs::F32 => Dtype::F32,
-        StoredAs::F16 => Dtype::F16,
-    };
-    let views = tensors.iter().zip(&encoded).map(|(tensor, bytes)| {
-        let view = TensorView::new(dtype, tensor.shape.clone(), bytes);
-        (&tensor.name, view.expect("the values fill the shape"))
+/// The bytes of a safetensors file; F32 and F16 files say `"format": "pt"`, so that `transformers`
+/// opens them.
+///
+/// # Errors
+///
+/// A value that half precision cannot hold.
+pub fn to_bytes(tensors: &[NamedTensor], stored_as: StoredAs) -> Result<Vec<u8>, WeightsError> {
+    let mut encoded = Vec::with_capacity(tensors.len());
+    for tensor in tensors {
+        encoded.extend(encode(tensor, stored_as)?);
+    }
+    let views = encoded.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes);
+        (name, view.expect("the values fill the shape"))
     });
-    let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(views, Some(metadata)).expect("names and shapes are valid")
+    let format = if stored_as == StoredAs::Int8 { "understudy-int8" } else { "pt" };
+    let metadata = std::collections::HashMap::from([("format".to_owned(), format.to_owned())]);
+    Ok(safetensors::serialize(views, Some(metadata)).expect("names and shapes are valid"))
+}
+
+type Encoded = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// The tensors of a file that hold one of ours.
+fn encode(tensor: &NamedTensor, stored_as: StoredAs) -> Result<Vec<Encoded>, WeightsError> {
+    let NamedTensor { name, shape, values } = tensor;
+    let as_f32 = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Ok(match (stored_as, shape.as_slice()) {
+        (StoredAs::F16, _) => {
+            let halves = values.iter().map(|value| f16::from_f32(*value));
+            if let Some(index) = halves.clone().position(|value| !value.is_finite()) {
+                let (name, found) = (name.clone(), values[index]);
+                return Err(WeightsError::TooLarge { name, index, found });
+            }
+            let bytes = halves.flat_map(f16::to_le_bytes).collect();
+            vec![(name.clone(), Dtype::F16, shape.clone(), bytes)]
+        }
+        (StoredAs::Int8, [rows, columns]) => {
+            let quantized = quantize(values, *columns);
+            let bytes = quantized.values.iter().map(|value| value.cast_unsigned()).collect();
+            let scales =
+                (format!("{name}{SCALE}"), Dtype::F32, vec![*rows], as_f32(&quantized.scales));
+            vec![(name.clone(), Dtype::I8, shape.clone(), bytes), scales]
+        }
+        _ => vec![(name.clone(), Dtype::F32, shape.clone(), as_f32(values))],
+    })
 }

@@ -147,20 +147,27 @@ impl BertConfig {
         Ok((config, file.labels()?))
     }
 
-    /// The `config.json` of a token classifier with these labels, as `transformers` reads it.
-    pub fn to_json(&self, labels: &LabelSet) -> String {
-        let id2label: BTreeMap<usize, &String> = labels.names().iter().enumerate().collect();
-        let label2id: BTreeMap<&String, usize> =
-            labels.names().iter().enumerate().map(|(id, name)| (name, id)).collect();
+    /// The `config.json` of a token classifier with these labels, or of an encoder without, as
+    /// `transformers` reads it.
+    pub fn to_json(&self, labels: Option<&LabelSet>) -> String {
         let mut object = match json!(self) {
             Value::Object(object) => object,
             _ => unreachable!("a struct serialises as an object"),
         };
         object.insert("model_type".into(), json!("bert"));
-        object.insert("architectures".into(), json!(["BertForTokenClassification"]));
         object.insert("hidden_act".into(), json!("gelu"));
-        object.insert("id2label".into(), json!(id2label));
-        object.insert("label2id".into(), json!(label2id));
+        let architecture = match labels {
+            Some(_) => "BertForTokenClassification",
+            None => "BertModel",
+        };
+        object.insert("architectures".into(), json!([architecture]));
+        if let Some(labels) = labels {
+            let id2label: BTreeMap<usize, &String> = labels.names().iter().enumerate().collect();
+            let label2id: BTreeMap<&String, usize> =
+                labels.names().iter().enumerate().map(|(id, name)| (name, id)).collect();
+            object.insert("id2label".into(), json!(id2label));
+            object.insert("label2id".into(), json!(label2id));
+        }
         serde_json::to_string_pretty(&object).expect("a JSON value can be written") + "\n"
     }
 
@@ -324,7 +331,7 @@ mod tests {
     use super::*;
 
     fn error(change: impl FnOnce(&mut Map<String, Value>)) -> String {
-        let text = BertConfig::reference_student().to_json(&LabelSet::conll2003());
+        let text = BertConfig::reference_student().to_json(Some(&LabelSet::conll2003()));
         let mut object = serde_json::from_str(&text).expect("our own config");
         change(&mut object);
         BertConfig::parse(&json!(object).to_string().into_bytes()).expect_err("bad").to_string()
@@ -335,7 +342,8 @@ mod tests {
         let labels = LabelSet::conll2003();
         for rank in [None, Some(64)] {
             let config = BertConfig { embedding_rank: rank, ..BertConfig::reference_student() };
-            let read = BertConfig::parse(config.to_json(&labels).as_bytes()).expect("our own");
+            let read =
+                BertConfig::parse(config.to_json(Some(&labels)).as_bytes()).expect("our own");
             assert_eq!(read, (config, Some(labels.clone())));
         }
     }

@@ -7,7 +7,7 @@ use crate::data::conll::Sentence;
 use crate::data::example::Example;
 use crate::data::label::LabelSet;
 use crate::data::span::Mode;
-use crate::infer::decode::{SentencePrediction, decode};
+use crate::infer::decode::{Aggregation, Decoding, SentencePrediction, decode};
 use crate::infer::logits::for_each_logits;
 use crate::metric::entity_f1::{EntityF1, entity_f1};
 use crate::model::TokenClassifier;
@@ -48,6 +48,43 @@ pub struct Evaluation {
     pub scores: SplitScores,
     /// Mean cross entropy of the labelled sub-words, in nats.
     pub loss: f64,
+    /// The logits of each example, `[len, num_labels]` row by row.
+    pub logits: Vec<Vec<f32>>,
+}
+
+/// What a way of decoding is worth on a set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecodingScore {
+    /// The way.
+    #[serde(flatten)]
+    pub decoding: Decoding,
+    /// Micro F1 of entities, default mode: over words, or over sub-words with
+    /// [`Aggregation::Simple`], where an entity must begin and end with its words too.
+    pub f1: f64,
+}
+
+impl Evaluation {
+    /// The F1 of every way of decoding that makes entities, from the same logits.
+    pub fn decodings(&self, set: &LabelledSet, labels: &LabelSet) -> Vec<DecodingScore> {
+        let mut scores = Vec::new();
+        for aggregation in Aggregation::ALL {
+            if aggregation == Aggregation::None {
+                continue;
+            }
+            for constrained in [false, true] {
+                let decoding = Decoding { aggregation, constrained };
+                let (examples, logits) = (&set.examples, &self.logits);
+                let decoded = decode(examples, logits, labels, set.sentences.len(), decoding);
+                let scored = score(&set.sentences, &decoded, labels);
+                let mode = match aggregation.is_by_word() {
+                    true => scored.word_default,
+                    false => scored.subword_default,
+                };
+                scores.push(DecodingScore { decoding, f1: mode.micro.f1 });
+            }
+        }
+        scores
+    }
 }
 
 /// Runs `model` over `set` and scores it. `advance` is told of every example; `false` stops and
@@ -57,6 +94,7 @@ pub async fn evaluate(
     labels: &LabelSet,
     set: &LabelledSet,
     pad_token_id: u32,
+    decoding: Decoding,
     mut advance: impl FnMut() -> bool,
 ) -> Option<Evaluation> {
     let mut logits = vec![Vec::new(); set.examples.len()];
@@ -72,9 +110,9 @@ pub async fn evaluate(
         return None;
     }
     let loss = mean_cross_entropy(&set.examples, &logits, labels.len());
-    let predictions = decode(&set.examples, &logits, labels.len(), set.sentences.len());
+    let predictions = decode(&set.examples, &logits, labels, set.sentences.len(), decoding);
     let scores = score(&set.sentences, &predictions, labels);
-    Some(Evaluation { predictions, scores, loss })
+    Some(Evaluation { predictions, scores, loss, logits })
 }
 
 /// The names of the words' predicted labels.

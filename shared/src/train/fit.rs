@@ -18,6 +18,7 @@ use crate::checkpoint::weights::{NamedTensor, read_back};
 use crate::data::batch::{Batch, BatchCounts, counts, shuffled_batches};
 use crate::data::example::Example;
 use crate::data::label::LabelSet;
+use crate::infer::decode::Decoding;
 use crate::infer::teacher::TeacherLogits;
 use crate::model::{Noise, TokenClassifier};
 
@@ -378,7 +379,8 @@ async fn evaluate_step<E>(
     observe: &mut impl FnMut(Event<'_>) -> Result<Control, E>,
 ) -> Result<Control, FitError<E>> {
     let model = state.model.valid();
-    let evaluation = evaluate(&model, task.labels, dev, task.pad_token_id, || true).await;
+    let evaluation =
+        evaluate(&model, task.labels, dev, task.pad_token_id, Decoding::default(), || true).await;
     let evaluation = evaluation.expect("nothing stops it");
     let f1 = evaluation.scores.word_default.micro.f1;
     let step = state.progress.step;

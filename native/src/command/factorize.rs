@@ -1,0 +1,86 @@
+//! `factorize`: a model's token table becomes two thin matrices.
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use understudy_shared::checkpoint::bundle::to_files;
+use understudy_shared::checkpoint::weights::{StoredAs, read_back};
+use understudy_shared::compress::factorize::{Spectrum, factorize, with_random_factors};
+
+use super::print;
+use crate::bundle_dir::BundleDir;
+use crate::chart::{Chart, Series, Stroke, standalone};
+use crate::cli::FactorizeArgs;
+use crate::{device, store};
+
+/// Factorises.
+pub fn run(args: &FactorizeArgs) -> Result<()> {
+    store::expect_new(&args.out)?;
+    let files = BundleDir::read(&args.model)?;
+    let (bundle, is_tagger) = files.load_any(&device::device())?;
+    let before = bundle.num_params(is_tagger);
+    let factorized = pollster::block_on(factorize(bundle.model, &bundle.config, args.rank));
+    let (mut model, config, spectrum) =
+        factorized.with_context(|| args.model.display().to_string())?;
+    if args.random {
+        model = with_random_factors(model, &config, args.common.seed);
+    }
+    let after = before - config.hidden_size * config.vocab_size
+        + args.rank * (config.hidden_size + config.vocab_size);
+    let labels = is_tagger.then_some(&bundle.labels);
+    let tensors = pollster::block_on(read_back(&model));
+    let [config, weights] = to_files(&config, labels, &tensors, StoredAs::F32)?;
+    let report = json!({
+        "rank": args.rank,
+        "random": args.random,
+        "mass_kept": spectrum.mass_kept,
+        "relative_error": spectrum.relative_error,
+        "parameters_before": before,
+        "parameters_after": after,
+        "singular_values": spectrum.singular_values,
+        "source": files.weights_hash(),
+    });
+    let bundle = [
+        config,
+        weights,
+        ("tokenizer.json", files.tokenizer.clone()),
+        ("factorization.json", serde_json::to_vec_pretty(&report)?),
+        ("spectrum.svg", spectrum_svg(&spectrum).into_bytes()),
+    ];
+    store::write_dir_atomic(&args.out, &bundle)?;
+    if args.common.json {
+        return print(&report.to_string());
+    }
+    let kind = if args.random { " (random factors: of the table itself nothing)" } else { "" };
+    print(&format!(
+        "rank {}: {:.2} % of the singular values' mass kept, relative error {:.4}{kind}\n\
+         parameters  {before} -> {after}\nmodel       {}\nspectrum    {}",
+        args.rank,
+        100.0 * spectrum.mass_kept,
+        spectrum.relative_error,
+        args.out.display(),
+        args.out.join("spectrum.svg").display()
+    ))
+}
+
+/// The singular values, largest first, and where they were cut.
+fn spectrum_svg(spectrum: &Spectrum) -> String {
+    let values = spectrum.singular_values.iter().enumerate();
+    let points: Vec<(f64, f64)> =
+        values.map(|(index, value)| ((index + 1) as f64, *value)).collect();
+    let cut = points.get(spectrum.rank - 1).copied();
+    standalone(&Chart {
+        id: "spectrum",
+        title: "Singular values of the token table".to_owned(),
+        description: format!(
+            "{} singular values in falling order; the first {} are kept, {:.1} % of their sum.",
+            points.len(),
+            spectrum.rank,
+            100.0 * spectrum.mass_kept
+        ),
+        x_label: "number".to_owned(),
+        y_label: "singular value".to_owned(),
+        from_zero: true,
+        series: vec![Series { label: String::new(), stroke: Stroke::Solid, points }],
+        mark: cut.map(|(x, y)| (x, y, format!("rank {}", spectrum.rank))),
+    })
+}
