@@ -103,4 +103,15 @@ impl BundleDir {
     pub fn weights_hash(&self) -> FileHash {
         hash(&self.folder.join("model.safetensors"), &self.weights, None)
     }
+
+    /// Name and hash of every file that was read.
+    pub fn hashes(&self) -> Vec<FileHash> {
+        let file = |name: &str, bytes: &[u8]| hash(&self.folder.join(name), bytes, None);
+        let mut hashes =
+            vec![file("config.json", &self.config), file("tokenizer.json", &self.tokenizer)];
+        if !self.weights.is_empty() {
+            hashes.push(self.weights_hash());
+        }
+        hashes
+    }
 }

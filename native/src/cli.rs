@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::labelling::Shard;
+
 /// Distils a BERT named-entity tagger into a small, fast student.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
@@ -26,6 +28,11 @@ pub enum Command {
         after_help = "Example:\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student"
     )]
     Distill(DistillArgs),
+    /// Let a teacher label text ahead of a distillation, in parts for many machines
+    #[command(
+        after_help = "Example:\n  understudy label --teacher runs/teacher/best --text news.txt --cache logits/ --shard 3/16\n  understudy distill --teacher runs/teacher/best --data conll2003/ --text news.txt --cache logits/ --out runs/student"
+    )]
+    Label(LabelArgs),
     /// Replace a model's token table by two thin matrices (SVD)
     #[command(
         after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --out models/bert-rank-64\n  understudy finetune --base models/bert-rank-64 --data conll2003/ --out runs/factorised"
@@ -106,9 +113,21 @@ pub struct DistillArgs {
     /// Feed-forward width of the student [default: 1024]
     #[arg(long)]
     pub intermediate_size: Option<usize>,
-    /// Dropout of the student [default: 0.1]
+    /// Longest input of the student, in sub-words [default: 512]
     #[arg(long)]
-    pub dropout: Option<f64>,
+    pub max_position_embeddings: Option<usize>,
+    /// Factorise the student's token table with this rank [default: a dense table]
+    #[arg(long)]
+    pub embedding_rank: Option<usize>,
+    /// Dropout after the student's embeddings and sub-layers [default: 0.1]
+    #[arg(long)]
+    pub hidden_dropout_prob: Option<f64>,
+    /// Dropout of the student's attention weights [default: 0.1]
+    #[arg(long)]
+    pub attention_probs_dropout_prob: Option<f64>,
+    /// Standard deviation of the student's first weights [default: 0.02]
+    #[arg(long)]
+    pub initializer_range: Option<f64>,
     /// Softens teacher and student in the soft loss [default: 2]
     #[arg(long)]
     pub temperature: Option<f64>,
@@ -153,10 +172,19 @@ pub struct TrainArgs {
     /// Highest learning rate
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Steps of linear warm-up [default: the reference's 1000 for finetune and 400 for --preset
-    /// seed, else a tenth of all steps]
+    /// Steps of linear warm-up [default: for finetune the reference's 1000, for --preset seed its
+    /// 400, else and in runs of under 2000 steps a tenth of all]
     #[arg(long)]
     pub warmup_steps: Option<usize>,
+    /// Decay of AdamW's mean of gradients
+    #[arg(long, default_value_t = 0.9)]
+    pub beta1: f64,
+    /// Decay of AdamW's mean of squared gradients
+    #[arg(long, default_value_t = 0.999)]
+    pub beta2: f64,
+    /// Added to the root of AdamW's second mean
+    #[arg(long, default_value_t = 1e-8)]
+    pub epsilon: f64,
     /// Weight decay of AdamW
     #[arg(long)]
     pub weight_decay: Option<f64>,
@@ -209,6 +237,32 @@ pub enum ContinuationName {
     Inside,
     /// Not at all
     Ignore,
+}
+
+/// Flags of `label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Folder of the teacher
+    #[arg(long, value_name = "DIR")]
+    pub teacher: PathBuf,
+    /// Label the train file of this folder
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Label this text, one sentence a line
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub text: Vec<PathBuf>,
+    /// Folder of the logits [default: understudy in the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Which part to label: 3/16 is the third of sixteen
+    #[arg(long, value_name = "NUMBER/COUNT", default_value = "1/1")]
+    pub shard: Shard,
+    /// Longest window in sub-words; the distillation's must be the same
+    #[arg(long)]
+    pub max_length: Option<usize>,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 /// Flags of `factorize`.
@@ -345,7 +399,7 @@ pub struct BenchArgs {
     /// Only this shape [default: both]
     #[arg(long, value_enum)]
     pub model: Option<BenchModel>,
-    /// Only this batch size [default: 16, 64 and 128]
+    /// This batch size alone [default: 16, 64 and 128]
     #[arg(long)]
     pub batch_size: Option<usize>,
     /// Sub-words in a sentence

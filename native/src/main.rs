@@ -6,6 +6,7 @@ mod cli;
 mod command;
 mod dataset;
 mod device;
+mod labelling;
 mod preset;
 mod progress;
 mod report;

@@ -61,7 +61,6 @@ pub fn distill(args: &DistillArgs) -> Result<TrainConfig> {
 /// The student that the flags describe, with the teacher's vocabulary.
 pub fn student(args: &DistillArgs, vocab_size: usize, pad_token_id: u32) -> Result<BertConfig> {
     let default = BertConfig::reference_student();
-    let dropout = args.dropout.unwrap_or(default.hidden_dropout_prob);
     let student = BertConfig {
         vocab_size,
         pad_token_id,
@@ -69,26 +68,38 @@ pub fn student(args: &DistillArgs, vocab_size: usize, pad_token_id: u32) -> Resu
         num_hidden_layers: args.num_hidden_layers.unwrap_or(default.num_hidden_layers),
         num_attention_heads: args.num_attention_heads.unwrap_or(default.num_attention_heads),
         intermediate_size: args.intermediate_size.unwrap_or(default.intermediate_size),
-        hidden_dropout_prob: dropout,
-        attention_probs_dropout_prob: dropout,
+        hidden_dropout_prob: args.hidden_dropout_prob.unwrap_or(default.hidden_dropout_prob),
+        attention_probs_dropout_prob: args
+            .attention_probs_dropout_prob
+            .unwrap_or(default.attention_probs_dropout_prob),
+        max_position_embeddings: args
+            .max_position_embeddings
+            .unwrap_or(default.max_position_embeddings),
+        initializer_range: args.initializer_range.unwrap_or(default.initializer_range),
+        embedding_rank: args.embedding_rank,
         ..default
     };
     student.check()?;
     Ok(student)
 }
 
-/// How sentences become examples.
-pub fn example_options(args: &TrainArgs, config: &BertConfig) -> Result<ExampleOptions> {
-    let most = config.max_position_embeddings;
-    let max_length = args.max_length.unwrap_or(most.min(128));
-    ensure!(
-        (3..=most).contains(&max_length),
-        "--max-length {max_length}: expected 3 to {most}, the model's longest input"
-    );
+/// How sentences become examples for models that read at most `most` sub-words.
+pub fn example_options(args: &TrainArgs, most: usize) -> Result<ExampleOptions> {
     let continuation = match args.continuation {
         Some(ContinuationName::Ignore) => Continuation::Ignore,
         Some(ContinuationName::Inside) | None => Continuation::Inside,
     };
+    Ok(ExampleOptions { continuation, ..window_options(args.max_length, most)? })
+}
+
+/// Windows of at most `max_length` sub-words for models that read at most `most`.
+pub fn window_options(max_length: Option<usize>, most: usize) -> Result<ExampleOptions> {
+    let max_length = max_length.unwrap_or(most.min(128));
+    ensure!(
+        (3..=most).contains(&max_length),
+        "--max-length {max_length}: expected 3 to {most}, the model's longest input"
+    );
+    let continuation = Continuation::default();
     Ok(ExampleOptions { max_length, context: max_length / 4, continuation })
 }
 
@@ -130,6 +141,19 @@ fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result
         max_gradient_norm.is_finite() && max_gradient_norm >= 0.0,
         "--max-gradient-norm {max_gradient_norm}: expected 0 or more"
     );
+    let minutes = args.checkpoint_minutes;
+    ensure!(
+        (0.0..=1e6).contains(&minutes),
+        "--checkpoint-minutes {minutes}: expected 0 to 1000000"
+    );
+    for (flag, beta) in [("--beta1", args.beta1), ("--beta2", args.beta2)] {
+        ensure!((0.0..1.0).contains(&beta), "{flag} {beta}: expected 0 up to but not including 1");
+    }
+    ensure!(
+        args.epsilon.is_finite() && args.epsilon > 0.0,
+        "--epsilon {}: expected a number above 0",
+        args.epsilon
+    );
     Ok(TrainConfig {
         epochs: positive("--epochs", args.epochs.unwrap_or(defaults.epochs))?,
         batch,
@@ -141,9 +165,11 @@ fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result
         warmup_steps: args.warmup_steps.unwrap_or(defaults.warmup_steps),
         max_gradient_norm: (max_gradient_norm > 0.0).then_some(max_gradient_norm),
         optimizer: AdamWConfig {
+            beta_1: args.beta1,
+            beta_2: args.beta2,
+            epsilon: args.epsilon,
             weight_decay,
             decay_bias_and_norm: !args.no_decay_on_bias_and_norm,
-            ..AdamWConfig::default()
         },
         objective,
         evaluate_every: args.evaluate_every.map(|n| positive("--evaluate-every", n)).transpose()?,

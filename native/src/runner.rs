@@ -1,6 +1,7 @@
 //! A training run: its folder, log, checkpoints, best bundle and report, around `train::fit`.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use understudy_shared::train::adamw::AdamW;
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::evaluate::{LabelledSet, evaluate, word_tags};
 use understudy_shared::train::fit::{
-    Control, Ending, EvaluationRecord, Event, StepRecord, Task, fit, total_steps,
+    Control, Ending, EvaluationRecord, Event, FitError, StepRecord, Task, fit, total_steps,
 };
 use understudy_shared::train::state::{Checkpoint, Progress as RunProgress, TrainState};
 
@@ -123,6 +124,7 @@ pub fn stop_flag() -> Arc<AtomicBool> {
             if raised.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
+            eprintln!("stopping as soon as nothing is lost; once more stops at once");
         });
         flag
     };
@@ -167,12 +169,16 @@ pub fn train(job: Job<'_>, model: TokenClassifier) -> Result<()> {
         pad_token_id: job.model_config.pad_token_id,
     };
     let ending = fit(&mut state, &task, &job.config, |event| recorder.on(event));
-    let ending = pollster::block_on(ending).map_err(|error| anyhow!(error))?;
+    let ending = pollster::block_on(ending).map_err(|error| match error {
+        FitError::Observer(error) => error,
+        other => anyhow!(other.to_string()),
+    })?;
     if ending == Ending::Stopped {
-        recorder.progress.message(&format!(
+        drop(recorder.progress);
+        eprintln!(
             "stopped at step {} of {steps}; continue with the same command and --resume",
             state.progress.step
-        ));
+        );
         std::process::exit(130);
     }
     drop(state);
@@ -200,7 +206,9 @@ fn check_or_write_snapshot(folder: &RunFolder, snapshot: &Value, resume: bool) -
     let before: Value = serde_json::from_slice(&store::read(&path)?)
         .with_context(|| format!("{}: expected the settings of a run", path.display()))?;
     let (before, now) = (flat(&before), flat(snapshot));
-    for key in before.keys().chain(now.keys()) {
+    let is_path = |key: &str| key.starts_with("files.") && key.ends_with(".path");
+    // A file is what it holds, wherever it lies.
+    for key in before.keys().chain(now.keys()).filter(|key| !is_path(key)) {
         let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
         ensure!(
             before.get(key) == now.get(key),
@@ -308,10 +316,9 @@ impl Recorder<'_> {
     ) -> Result<()> {
         if let Some(weights) = weights {
             let job = self.job;
-            let [config, weights] =
-                to_files(&job.model_config, Some(&job.labels), weights, StoredAs::F32)?;
-            let tokenizer = ("tokenizer.json", job.tokenizer.to_vec());
-            store::write_dir_atomic(&self.folder.file(BEST), &[config, weights, tokenizer])?;
+            let labels = Some(&job.labels);
+            let files = to_files(&job.model_config, labels, job.tokenizer, weights, StoredAs::F32)?;
+            store::write_dir_atomic(&self.folder.file(BEST), &files)?;
         }
         self.append("evaluation", &json!(record))?;
         self.progress.message(&format!(
@@ -328,12 +335,8 @@ impl Recorder<'_> {
     fn on_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.log.sync()?;
         let wanted = checkpoint.tensors.iter().map(|tensor| tensor.values.len() * 4).sum();
-        store::write_atomic_with(&self.folder.file(CHECKPOINT), wanted, |path| {
-            safetensors::serialize_to_file(checkpoint.views(), Some(checkpoint.metadata()), path)
-                .map_err(|error| match error {
-                    safetensors::SafeTensorError::IoError(error) => error,
-                    other => std::io::Error::other(other),
-                })
+        store::write_atomic_with(&self.folder.file(CHECKPOINT), wanted, |file| {
+            checkpoint.to_parts().try_for_each(|part| file.write_all(&part))
         })?;
         self.last_checkpoint = Instant::now();
         Ok(())
@@ -358,18 +361,17 @@ impl Recorder<'_> {
             let Some(set) = set else { continue };
             let mut progress = Progress::count(job.args.common.quiet, split, set.examples.len());
             let pad = job.model_config.pad_token_id;
-            let evaluation = pollster::block_on(evaluate(
-                &bundle.model,
-                &job.labels,
-                set,
-                pad,
-                Decoding::default(),
-                || {
-                    progress.advance(1);
-                    true
-                },
-            ))
-            .expect("nothing stops it");
+            let advance = || {
+                progress.advance(1);
+                !self.stop.load(Ordering::Relaxed)
+            };
+            let decoding = Decoding::default();
+            let evaluation = evaluate(&bundle.model, &job.labels, set, pad, decoding, advance);
+            let Some(evaluation) = pollster::block_on(evaluation) else {
+                drop(progress);
+                eprintln!("stopped while the best weights were scored; --resume scores them");
+                std::process::exit(130);
+            };
             let tags = word_tags(&evaluation.predictions, &job.labels);
             let text = predictions_conll(&set.sentences, &tags);
             let name = format!("predictions.{split}.conll");
@@ -466,7 +468,7 @@ fn evaluation_points(log: &[Value]) -> Vec<EvaluationPoint> {
     points
         .map(|(index, record)| EvaluationPoint {
             step: record.step,
-            epoch: record.epoch.round() as usize,
+            epoch: record.epoch.ceil() as usize,
             f1: record.f1,
             loss: Some(record.loss),
             best: Some(index) == kept,

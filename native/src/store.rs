@@ -10,7 +10,7 @@ mod run;
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -52,10 +52,10 @@ pub fn expect_new(folder: &Path) -> Result<()> {
 ///
 /// Pipes and devices (`/dev/stdout`) cannot be renamed over and are written directly.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomic_with(path, bytes.len(), |target| fs::write(target, bytes))
+    write_atomic_with(path, bytes.len(), |file| file.write_all(bytes))
 }
 
-/// As [`write_atomic`], for content of about `wanted` bytes that `write` streams to the path it is
+/// As [`write_atomic`], for content of about `wanted` bytes that `write` streams to the file it is
 /// given, so that it is never whole in memory.
 ///
 /// # Errors
@@ -64,13 +64,15 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_atomic_with(
     path: &Path,
     wanted: usize,
-    write: impl FnOnce(&Path) -> io::Result<()>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<()> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let path = &resolve(path);
     ensure!(!path.is_dir(), "cannot write {}: expected a file, found a folder", path.display());
     if path.exists() && !path.is_file() {
-        return write(path).map_err(|error| write_error(error, path, wanted));
+        let device = OpenOptions::new().write(true).open(path);
+        let written = device.and_then(|mut device| write(&mut device));
+        return written.map_err(|error| write_error(error, path, wanted));
     }
     remove_abandoned(path);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -87,11 +89,11 @@ pub fn write_atomic_with(
 }
 
 /// Creates the file, locked for as long as the handle lives, and syncs it.
-fn write_synced(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     // A file system without locks only loses the sweep of abandoned temporary files.
     file.try_lock().ok();
-    write(path)?;
+    write(&mut file)?;
     file.sync_all()?;
     Ok(file)
 }

@@ -123,7 +123,7 @@ fn check(name: &str, placement: Placement) {
     let (config, _) = BertConfig::parse(config).expect("a config");
     let weights = include_bytes!("../golden/bert_tiny/model.safetensors");
     let mut model = load(weights, &config, 9, Head::Trained, &device).expect("weights");
-    if matches!(placement, Placement::Host(_)) {
+    if matches!(placement, Placement::Host) {
         model = model.on_host();
     }
     let settings = &goldens.optimizer;

@@ -26,6 +26,7 @@ use crate::device;
 /// Measures.
 pub fn run(args: &BenchArgs) -> Result<()> {
     ensure!(args.steps > 0, "--steps 0: expected 1 or more");
+    ensure!(args.batch_size != Some(0), "--batch-size 0: expected 1 or more");
     ensure!((3..=512).contains(&args.seq_len), "--seq-len {}: expected 3 to 512", args.seq_len);
     let gemm = gemm_gflops(args.steps);
     if args.common.json {
@@ -48,10 +49,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         if args.model.is_some_and(|only| only != model) {
             continue;
         }
-        for batch_size in [16, 64, 128] {
-            if args.batch_size.is_some_and(|only| only != batch_size) {
-                continue;
-            }
+        for batch_size in args.batch_size.map_or(vec![16, 64, 128], |only| vec![only]) {
             for (mode, passes) in [("forward", 1.0), ("train", 3.0)] {
                 let subwords = (batch_size * args.seq_len) as f64;
                 let seconds = match mode {

@@ -66,9 +66,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         DtypeName::Int8 => StoredAs::Int8,
     };
     let tensors = pollster::block_on(read_back(&bundle.model));
-    let [config, weights] = to_files(&bundle.config, Some(&bundle.labels), &tensors, stored_as)?;
+    let labels = Some(&bundle.labels);
+    let written = to_files(&bundle.config, labels, &files.tokenizer, &tensors, stored_as)?;
     drop(tensors);
-    let exported = BundleDir::of_parts(&args.out, &config.1, &files.tokenizer, &weights.1);
+    let [(_, config), (_, weights), ..] = &written;
+    let exported = BundleDir::of_parts(&args.out, config, &files.tokenizer, weights);
     let reloaded = exported.load(&device::device()).context("the export cannot be read back")?;
     let scores = data.map(|(file, set)| {
         let score = |name, bundle: &Bundle| score(args, name, bundle, &set);
@@ -78,20 +80,16 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let report = ExportReport {
         parameters: bundle.num_params(true),
         dtype: stored_as,
-        size_bytes: weights.1.len(),
+        size_bytes: weights.len(),
         source: files.weights_hash(),
         training: training_report(&files)?,
         scores,
     };
     let report = json!(report);
     let card = Card { args, bundle: &bundle, report: &report }.to_markdown();
-    let written = [
-        config,
-        weights,
-        ("tokenizer.json", files.tokenizer.clone()),
-        ("report.json", serde_json::to_vec_pretty(&report)?),
-        ("README.md", card.into_bytes()),
-    ];
+    let mut written = written.to_vec();
+    written.push(("report.json", serde_json::to_vec_pretty(&report)?));
+    written.push(("README.md", card.into_bytes()));
     store::write_dir_atomic(&args.out, &written)?;
     if args.common.json {
         return print(&report.to_string());

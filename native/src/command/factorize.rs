@@ -28,7 +28,7 @@ pub fn run(args: &FactorizeArgs) -> Result<()> {
         + args.rank * (config.hidden_size + config.vocab_size);
     let labels = is_tagger.then_some(&bundle.labels);
     let tensors = pollster::block_on(read_back(&model));
-    let [config, weights] = to_files(&config, labels, &tensors, StoredAs::F32)?;
+    let written = to_files(&config, labels, &files.tokenizer, &tensors, StoredAs::F32)?;
     let report = json!({
         "rank": args.rank,
         "random": args.random,
@@ -39,14 +39,10 @@ pub fn run(args: &FactorizeArgs) -> Result<()> {
         "singular_values": spectrum.singular_values,
         "source": files.weights_hash(),
     });
-    let bundle = [
-        config,
-        weights,
-        ("tokenizer.json", files.tokenizer.clone()),
-        ("factorization.json", serde_json::to_vec_pretty(&report)?),
-        ("spectrum.svg", spectrum_svg(&spectrum).into_bytes()),
-    ];
-    store::write_dir_atomic(&args.out, &bundle)?;
+    let mut written = written.to_vec();
+    written.push(("factorization.json", serde_json::to_vec_pretty(&report)?));
+    written.push(("spectrum.svg", spectrum_svg(&spectrum).into_bytes()));
+    store::write_dir_atomic(&args.out, &written)?;
     if args.common.json {
         return print(&report.to_string());
     }

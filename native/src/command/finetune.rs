@@ -5,29 +5,35 @@ use burn::tensor::Device;
 use understudy_shared::checkpoint::bundle::{Bundle, check_vocabulary};
 use understudy_shared::data::tokenize::SubwordTokenizer;
 use understudy_shared::model::{BertConfig, TokenClassifier};
+use understudy_shared::train::fit::total_steps;
 
 use crate::bundle_dir::BundleDir;
 use crate::cli::FinetuneArgs;
 use crate::dataset::{self, Splits};
 use crate::runner::{self, Job};
+use crate::store::RunFolder;
 use crate::{device, preset};
 
 /// Fine-tunes.
 pub fn run(args: &FinetuneArgs) -> Result<()> {
-    let config = preset::finetune(&args.train)?;
+    let mut config = preset::finetune(&args.train)?;
+    RunFolder::check(&args.train.out, args.train.resume)?;
     let splits = dataset::read_splits(&args.train.data)?;
     let files = match args.from_scratch {
         true => BundleDir::read_without_weights(&args.base)?,
         false => BundleDir::read(&args.base)?,
     };
     let bundle = load(args, &files, &splits, &device::device().autodiff())?;
-    let options = preset::example_options(&args.train, &bundle.config)?;
+    let options = preset::example_options(&args.train, bundle.config.max_position_embeddings)?;
     let mut inputs = runner::split_files(&splits);
-    if !args.from_scratch {
-        inputs.push(files.weights_hash());
-    }
+    inputs.extend(files.hashes());
     let runner::Prepared { train, dev, test } =
         runner::prepare(splits, &bundle.tokenizer, &bundle.labels, &options)?;
+    if args.train.warmup_steps.is_none() {
+        // The reference's 1000 steps would never end on a small text.
+        let steps = total_steps(&config, &train);
+        config.warmup_steps = if steps < 2000 { steps / 10 } else { 1000 };
+    }
     let job = Job {
         description: format!("teacher: {}", runner::describe(&bundle.config)),
         args: &args.train,

@@ -6,6 +6,7 @@ mod evaluate;
 mod export;
 mod factorize;
 mod finetune;
+mod label;
 mod tag;
 
 use std::io::{self, Write};
@@ -22,6 +23,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Finetune(args) => finetune::run(&args),
         Command::Distill(args) => distill::run(&args),
+        Command::Label(args) => label::run(&args),
         Command::Factorize(args) => factorize::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

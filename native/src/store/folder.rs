@@ -1,7 +1,7 @@
 //! A folder whose files change all at once: built beside its target, then swapped in by renames.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ where
     fs::create_dir(new).with_context(|| format!("cannot create {}", new.display()))?;
     for (name, bytes) in files {
         let (name, bytes) = (name.as_ref(), bytes.as_ref());
-        write_synced(&new.join(name), |target| fs::write(target, bytes))
+        write_synced(&new.join(name), |file| file.write_all(bytes))
             .map_err(|error| write_error(error, &path.join(name), bytes.len()))?;
     }
     sync_folder(new).with_context(|| format!("cannot sync {}", new.display()))

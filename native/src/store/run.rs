@@ -106,7 +106,7 @@ impl RunFolder {
     pub fn create(path: &Path, resume: bool) -> Result<Self> {
         let shown = path.display();
         // Before anything is created, so that a refusal writes nothing; again under the lock.
-        check_run(path, resume)?;
+        Self::check(path, resume)?;
         fs::create_dir_all(path).with_context(|| format!("cannot create folder {shown}"))?;
         let lock = path.join(".lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(lock);
@@ -123,6 +123,15 @@ impl RunFolder {
         }
         check_run(path, resume)?;
         Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// Whether [`RunFolder::create`] would take the folder; to be asked before long work.
+    ///
+    /// # Errors
+    ///
+    /// When a new run would mix with files already there, or there is nothing to resume.
+    pub fn check(path: &Path, resume: bool) -> Result<()> {
+        check_run(path, resume)
     }
 
     /// The path of a file in the run.

@@ -1,10 +1,11 @@
 //! A bundle: the files a model needs, checked against each other.
 //!
-//! `config.json` (Hugging Face names, `id2label`), `tokenizer.json`, `model.safetensors`; the folder
-//! opens in `transformers` as it is.
+//! `config.json` (Hugging Face names, `id2label`), `tokenizer.json`, `tokenizer_config.json`,
+//! `model.safetensors`; the folder opens in `transformers` as it is.
 
 use burn::module::Module;
 use burn::tensor::Device;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::weights::{self, Head, NamedTensor, StoredAs, WeightsError};
@@ -129,8 +130,8 @@ pub fn check_vocabulary(
     Err(BundleError::Vocabulary { tokenizer: tokenizer.vocab_size(), config: config.vocab_size })
 }
 
-/// `config.json` and `model.safetensors` of weights that were read back, as name and bytes; without
-/// `labels` those of an encoder, without its head.
+/// The files of a bundle as name and bytes, from weights that were read back; without `labels` those
+/// of an encoder, without its head.
 ///
 /// # Errors
 ///
@@ -138,12 +139,33 @@ pub fn check_vocabulary(
 pub fn to_files(
     config: &BertConfig,
     labels: Option<&LabelSet>,
+    tokenizer: &[u8],
     tensors: &[NamedTensor],
     stored_as: StoredAs,
-) -> Result<[(&'static str, Vec<u8>); 2], WeightsError> {
+) -> Result<[(&'static str, Vec<u8>); 4], WeightsError> {
     let weights = match labels {
         Some(_) => weights::to_bytes(tensors, stored_as)?,
         None => weights::to_bytes(&weights::without_head(tensors), stored_as)?,
     };
-    Ok([("config.json", config.to_json(labels).into_bytes()), ("model.safetensors", weights)])
+    Ok([
+        ("config.json", config.to_json(labels).into_bytes()),
+        ("model.safetensors", weights),
+        ("tokenizer.json", tokenizer.to_vec()),
+        ("tokenizer_config.json", tokenizer_config(tokenizer, config).into_bytes()),
+    ])
+}
+
+/// The `tokenizer_config.json` that `transformers` needs beside `tokenizer.json`: without it, it takes
+/// a BERT tokenizer for an uncased one and lowers every letter.
+fn tokenizer_config(tokenizer: &[u8], config: &BertConfig) -> String {
+    let tokenizer: Value = serde_json::from_slice(tokenizer).unwrap_or_default();
+    let normalizer = &tokenizer["normalizer"];
+    let object = json!({
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": normalizer["lowercase"].as_bool().unwrap_or(false),
+        "strip_accents": normalizer["strip_accents"].as_bool(),
+        "tokenize_chinese_chars": normalizer["handle_chinese_chars"].as_bool().unwrap_or(true),
+        "model_max_length": config.max_position_embeddings,
+    });
+    serde_json::to_string_pretty(&object).expect("a JSON value can be written") + "\n"
 }

@@ -128,10 +128,7 @@ pub fn load(
     device: &Device,
 ) -> Result<TokenClassifier, WeightsError> {
     let file = SafeTensors::deserialize(bytes)?;
-    let skeleton = match head {
-        Head::Trained => TokenClassifier::skeleton(config, num_labels, device),
-        Head::New { seed } => TokenClassifier::init(config, num_labels, seed, device),
-    };
+    let skeleton = TokenClassifier::skeleton(config, num_labels, device);
     let mut expected = Shapes::default();
     skeleton.visit(&mut expected);
     let mut found = BTreeMap::new();
@@ -160,7 +157,12 @@ pub fn load(
     for (canonical, (name, view)) in &found {
         values.insert(canonical.clone(), floats(name, view, &file)?);
     }
-    Ok(skeleton.map(&mut Fill { values, path: vec![] }))
+    // Only now that the file is known to hold such a model is anything of its size allocated.
+    let model = match head {
+        Head::Trained => skeleton,
+        Head::New { seed } => TokenClassifier::init(config, num_labels, seed, device),
+    };
+    Ok(model.map(&mut Fill { values, path: vec![] }))
 }
 
 fn compare(

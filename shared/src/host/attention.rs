@@ -94,7 +94,7 @@ pub(super) fn attention(
     padding: HostTensor,
     shape: AttentionShape,
 ) -> (HostTensor, Attended) {
-    let input = contiguous(input);
+    let (input, padding) = (contiguous(input), contiguous(padding));
     let projected =
         projections.each_ref().map(|LinearTensors { weight, bias }| linear(&input, weight, bias));
     let [query, key, value] = projected.each_ref().map(values);

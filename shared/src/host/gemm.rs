@@ -39,7 +39,12 @@ impl<'a> Matrix<'a> {
     /// One past the last element.
     fn end(&self) -> usize {
         let ([rows, columns], [down, right]) = (self.dims, self.strides);
-        if rows == 0 || columns == 0 { 0 } else { (rows - 1) * down + (columns - 1) * right + 1 }
+        if rows == 0 || columns == 0 {
+            return 0;
+        }
+        let last = (rows - 1).checked_mul(down).zip((columns - 1).checked_mul(right));
+        let end = last.and_then(|(down, right)| down.checked_add(right)?.checked_add(1));
+        end.expect("a matrix in memory has a size that can be counted")
     }
 }
 
@@ -57,10 +62,11 @@ pub fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     let ([rows, _], [_, columns]) = (left.dims, right.dims);
     let len = rows * columns;
     let mut output = Vec::with_capacity(len);
-    run(&mut output.spare_capacity_mut()[..len], columns, left, right, 1.0, false, Threads::All);
-    // SAFETY: `run` without adding writes every element of the `rows × columns` output.
+    let spare = &mut output.spare_capacity_mut()[..len];
+    // SAFETY: nothing is added, and `run` then writes every element of the `rows × columns` output.
     #[expect(unsafe_code, reason = "memory that a product fills need not be cleared first")]
     unsafe {
+        run(spare, columns, left, right, 1.0, false, Threads::All);
         output.set_len(len);
     }
     output
@@ -68,7 +74,12 @@ pub fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
 
 /// Adds `left · right` to `output`, row by row, on all threads.
 pub fn add_product(output: &mut [f32], left: Matrix<'_>, right: Matrix<'_>) {
-    run(as_uninit(output), right.dims[1], left, right, 1.0, true, Threads::All);
+    let stride = right.dims[1];
+    // SAFETY: a slice of numbers is initialised.
+    #[expect(unsafe_code, reason = "see `run`")]
+    unsafe {
+        run(as_uninit(output), stride, left, right, 1.0, true, Threads::All);
+    }
 }
 
 /// Writes `factor · left · right` to rows that stand `stride` apart in `output`, on this thread.
@@ -79,7 +90,11 @@ pub fn write_product(
     right: Matrix<'_>,
     factor: f32,
 ) {
-    run(as_uninit(output), stride, left, right, factor, false, Threads::One);
+    // SAFETY: a slice of numbers is initialised.
+    #[expect(unsafe_code, reason = "see `run`")]
+    unsafe {
+        run(as_uninit(output), stride, left, right, factor, false, Threads::One);
+    }
 }
 
 fn as_uninit(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
@@ -90,8 +105,13 @@ fn as_uninit(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
     }
 }
 
-/// Writes `factor · left · right`, or adds it where `add`; `output` is initialised where `add`.
-fn run(
+/// Writes `factor · left · right`, or adds it where `add`.
+///
+/// # Safety
+///
+/// `output` is initialised where `add`.
+#[expect(unsafe_code, reason = "the output may be memory that nothing was written to yet")]
+unsafe fn run(
     output: &mut [MaybeUninit<f32>],
     stride: usize,
     left: Matrix<'_>,
@@ -121,7 +141,6 @@ fn run(
     };
     // SAFETY: `Matrix` and the assertions above keep every element inside its slice, and the output
     // is borrowed mutably, so it overlaps no input. The output is read only where `add`.
-    #[expect(unsafe_code, reason = "the library takes pointers")]
     unsafe {
         gemm::gemm(
             rows,

@@ -40,13 +40,17 @@ pub fn erf(x: f32) -> f32 {
 }
 
 /// `exp(x)` for `x ≤ 0`: `2ⁿ · eʳ` with a polynomial for `eʳ`, `|r| ≤ ln 2 / 2` (Cephes, `expf`).
+/// 0 below −87, where the result would be no normal number; NaN stays NaN.
 #[inline(always)]
 pub fn exp_of_negative(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Adding 1.5 · 2²³ rounds to the nearest whole number, and leaves it in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    let x = x.max(-87.0);
+    const LEAST: f32 = -87.0;
+    // Not `max`, which would turn NaN into a number.
+    let is_tiny = x < LEAST;
+    let x = if is_tiny { LEAST } else { x };
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;
     let r = x - n * LN_2_HIGH - n * LN_2_LOW;
@@ -55,7 +59,8 @@ pub fn exp_of_negative(x: f32) -> f32 {
         power = power * r + coefficient;
     }
     let power = power * r * r + r + 1.0;
-    power * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23)
+    let exp = power * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
+    if is_tiny { 0.0 } else { exp }
 }
 
 /// `Σ values`.
@@ -120,6 +125,9 @@ mod tests {
             let want = x.exp();
             assert!((exp_of_negative(x) - want).abs() <= 3e-7 * want, "exp({x})");
         }
+        assert!(exp_of_negative(-86.9) > 0.0);
+        assert_eq!([-87.1, -1e9, f32::NEG_INFINITY].map(exp_of_negative), [0.0; 3]);
+        assert!(exp_of_negative(f32::NAN).is_nan());
     }
 
     #[test]

@@ -55,6 +55,24 @@ impl TeacherLogits {
         }
     }
 
+    /// No examples yet; see [`TeacherLogits::append`].
+    pub fn empty(num_labels: usize) -> Self {
+        Self::zeros(&[], num_labels)
+    }
+
+    /// Adds the logits of further examples.
+    pub fn append(&mut self, other: &Self) {
+        assert_eq!(self.num_labels, other.num_labels, "logits of another number of labels");
+        let end = self.subwords();
+        self.starts.extend(other.starts[1..].iter().map(|start| end + start));
+        self.values.extend_from_slice(&other.values);
+    }
+
+    /// Sub-words of all examples, special tokens too.
+    pub fn subwords(&self) -> usize {
+        self.starts[self.starts.len() - 1]
+    }
+
     /// Labels each sub-word can have.
     pub fn num_labels(&self) -> usize {
         self.num_labels

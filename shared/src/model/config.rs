@@ -196,6 +196,13 @@ impl BertConfig {
             let (field, size) = ("max_position_embeddings", self.max_position_embeddings);
             return Err(out_of_range(field, size, "3 or more: [CLS], a sub-word, [SEP]"));
         }
+        if self.pad_token_id as usize >= self.vocab_size {
+            return Err(out_of_range(
+                "pad_token_id",
+                self.pad_token_id,
+                "a row of the token table",
+            ));
+        }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let expected = "a divisor of hidden_size";
             return Err(out_of_range("num_attention_heads", self.num_attention_heads, expected));
@@ -242,7 +249,7 @@ impl Fields<'_> {
             hidden_dropout_prob: self.number_or("hidden_dropout_prob", 0.1)?,
             attention_probs_dropout_prob: self.number_or("attention_probs_dropout_prob", 0.1)?,
             initializer_range: self.number_or("initializer_range", 0.02)?,
-            pad_token_id: self.size_or("pad_token_id", 0)? as u32,
+            pad_token_id: self.pad_token_id()?,
             embedding_rank: match self.0.get("embedding_rank") {
                 None | Some(Value::Null) => None,
                 Some(_) => Some(self.size("embedding_rank")?),
@@ -264,7 +271,7 @@ impl Fields<'_> {
             hidden_dropout_prob: self.number_or("dropout", 0.1)?,
             attention_probs_dropout_prob: self.number_or("attention_dropout", 0.1)?,
             initializer_range: self.number_or("initializer_range", 0.02)?,
-            pad_token_id: self.size_or("pad_token_id", 0)? as u32,
+            pad_token_id: self.pad_token_id()?,
             embedding_rank: None,
         })
     }
@@ -289,11 +296,12 @@ impl Fields<'_> {
     }
 
     fn gelu(&self, field: &'static str) -> Result<(), ConfigError> {
-        match self.0.get(field).and_then(Value::as_str).unwrap_or("gelu") {
-            "gelu" => Ok(()),
-            other => Err(ConfigError::Unsupported {
+        match self.0.get(field) {
+            None => Ok(()),
+            Some(Value::String(name)) if name == "gelu" => Ok(()),
+            Some(other) => Err(ConfigError::Unsupported {
                 what: field,
-                found: other.to_owned(),
+                found: other.as_str().map_or_else(|| other.to_string(), str::to_owned),
                 expected: "`gelu`",
             }),
         }
@@ -311,6 +319,17 @@ impl Fields<'_> {
 
     fn size_or(&self, field: &str, default: usize) -> Result<usize, ConfigError> {
         if self.0.contains_key(field) { self.size(field) } else { Ok(default) }
+    }
+
+    /// 0 where there is none, as in BERT's vocabularies.
+    fn pad_token_id(&self) -> Result<u32, ConfigError> {
+        match self.0.get("pad_token_id") {
+            None | Some(Value::Null) => Ok(0),
+            Some(_) => {
+                let id = self.size("pad_token_id")?;
+                id.try_into().map_err(|_| self.wrong("pad_token_id", "a row of the token table"))
+            }
+        }
     }
 
     fn number_or(&self, field: &str, default: f64) -> Result<f64, ConfigError> {
@@ -382,6 +401,14 @@ mod tests {
     fn heads_must_divide_the_width() {
         let message = error(|object| drop(object.insert("num_attention_heads".into(), json!(7))));
         assert!(message.contains("`num_attention_heads` is 7; expected a divisor"), "{message}");
+    }
+
+    #[test]
+    fn the_padding_is_a_token() {
+        let message = error(|object| drop(object.insert("pad_token_id".into(), json!(28_996))));
+        assert!(message.contains("`pad_token_id` is 28996; expected a row"), "{message}");
+        let message = error(|object| drop(object.insert("pad_token_id".into(), json!(1u64 << 32))));
+        assert!(message.contains("`pad_token_id` is `4294967296`"), "{message}");
     }
 
     #[test]

@@ -119,8 +119,8 @@ pub enum Ending {
 pub enum FitError<E> {
     /// The loss or the gradient is no number any more.
     #[error(
-        "step {step}: the loss is {loss}, the gradient's norm {gradient_norm}; expected finite numbers. The last checkpoint is kept: \
-         try a lower learning rate or a smaller gradient norm"
+        "step {step}: the loss is {loss}, the gradient's norm {gradient_norm}; expected finite numbers: \
+         start a new run with a lower learning rate or a smaller gradient norm"
     )]
     NotFinite {
         /// The step.

@@ -1,10 +1,11 @@
 //! What a run needs to continue exactly where it was.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -108,22 +109,28 @@ impl TrainState {
 }
 
 impl Checkpoint {
-    /// The tensors as a safetensors writer takes them.
-    pub fn views(&self) -> Vec<(&str, TensorView<'_>)> {
-        self.tensors
-            .iter()
-            .map(|tensor| {
-                let bytes = bytemuck::cast_slice(&tensor.values);
-                let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
-                (tensor.name.as_str(), view.expect("the values fill the shape"))
-            })
-            .collect()
-    }
-
-    /// The metadata of the file: the progress.
-    pub fn metadata(&self) -> HashMap<String, String> {
+    /// The pieces of a safetensors file, one after the other, so that it need not be whole in memory.
+    ///
+    /// The library's own writer to a file cannot be used: it renames a file of its own to the path,
+    /// which is then not synced, and is left behind by a kill.
+    pub fn to_parts(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        let mut infos = Vec::with_capacity(self.tensors.len());
+        let mut end = 0;
+        for tensor in &self.tensors {
+            let start = end;
+            end += tensor.values.len() * size_of::<f32>();
+            let (shape, data_offsets) = (tensor.shape.clone(), (start, end));
+            infos
+                .push((tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets }));
+        }
         let progress = serde_json::to_string(&self.progress).expect("plain numbers");
-        HashMap::from([("progress".to_owned(), progress)])
+        let metadata = HashMap::from([("progress".to_owned(), progress)]);
+        let header = Metadata::new(Some(metadata), infos).expect("offsets without gaps");
+        let mut header = serde_json::to_vec(&header).expect("names and numbers");
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let len = (header.len() as u64).to_le_bytes().to_vec();
+        let tensors = self.tensors.iter().map(|tensor| bytemuck::cast_slice(&tensor.values));
+        [len, header].into_iter().map(Cow::Owned).chain(tensors.map(Cow::Borrowed))
     }
 
     /// Reads a checkpoint file.
