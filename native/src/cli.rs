@@ -17,6 +17,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the whole process")]
 pub enum Command {
     /// Fine-tune a pretrained encoder on labelled text: this makes a teacher
     #[command(
@@ -95,9 +96,9 @@ pub struct DistillArgs {
     /// Text without labels to learn from as well, one sentence a line; the teacher labels it
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
-    /// Named settings; single flags go before them
-    #[arg(long, value_enum)]
-    pub preset: Option<PresetName>,
+    /// A file of flags (TOML), or the name of one that ships: seed; typed flags override it
+    #[arg(long, value_name = "NAME|FILE")]
+    pub preset: Option<String>,
     /// Folder of stored teacher logits [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
@@ -131,12 +132,29 @@ pub struct DistillArgs {
     /// Softens teacher and student in the soft loss [default: 2]
     #[arg(long)]
     pub temperature: Option<f64>,
-    /// Share of the soft loss: alpha · soft + (1 − alpha) · hard [default: 0.5]
-    #[arg(long, conflicts_with = "plain_sum")]
-    pub alpha: Option<f64>,
-    /// soft + hard, as in the reference
+    /// Temperature at the end of the run, reached in a straight line [default: the same]
     #[arg(long)]
+    pub final_temperature: Option<f64>,
+    /// Share of the soft loss: alpha · soft + (1 − alpha) · hard [default: 0.5]
+    #[arg(long, overrides_with = "plain_sum")]
+    pub alpha: Option<f64>,
+    /// Alpha at the end of the run, reached in a straight line [default: the same]
+    #[arg(long)]
+    pub final_alpha: Option<f64>,
+    /// soft + hard, as in the reference, instead of a share of each
+    #[arg(long, overrides_with = "alpha")]
     pub plain_sum: bool,
+    /// Weight of matching the teacher's hidden states, through learned projections and a uniform
+    /// layer map; above 0 the teacher runs along [default: 0]
+    #[arg(long)]
+    pub hidden_weight: Option<f64>,
+    /// Unlabelled sentences for each labelled one in an epoch, taken in turn [default: all of them in
+    /// every epoch]
+    #[arg(long)]
+    pub text_ratio: Option<f64>,
+    /// What the student begins with [default: random]
+    #[arg(long, value_enum)]
+    pub init: Option<InitName>,
     /// What the soft loss is averaged over [default: counted]
     #[arg(long, value_enum)]
     pub soft_reduction: Option<SoftReductionName>,
@@ -161,10 +179,10 @@ pub struct TrainArgs {
     #[arg(long)]
     pub epochs: Option<usize>,
     /// Sentences in a batch
-    #[arg(long, conflicts_with = "batch_subwords")]
+    #[arg(long, overrides_with = "batch_subwords")]
     pub batch_size: Option<usize>,
     /// Sub-words in a batch, padding included, instead of a number of sentences
-    #[arg(long)]
+    #[arg(long, overrides_with = "batch_size")]
     pub batch_subwords: Option<usize>,
     /// Batches whose gradients make one step
     #[arg(long)]
@@ -214,11 +232,13 @@ pub struct TrainArgs {
     pub common: CommonArgs,
 }
 
-/// Named settings of `distill`.
+/// What a student begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PresetName {
-    /// The reference experiment: T = 2, KLDiv(batchmean) · T² + CE, 10 epochs, lr 3e-4, batch 32
-    Seed,
+pub enum InitName {
+    /// Random weights
+    Random,
+    /// The teacher's token, position and type tables in the student's width (PCA); random layers
+    Teacher,
 }
 
 /// What the soft loss is averaged over.

@@ -8,14 +8,13 @@ mod dataset;
 mod device;
 mod labelling;
 mod preset;
+mod preset_file;
 mod progress;
 mod report;
 mod runner;
 mod store;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 /// Training frees and asks for the same large buffers every step; an allocator that keeps them is
 /// twice as fast as one that returns them to the kernel.
@@ -24,7 +23,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     keep_freed_memory();
-    match command::run(cli::Cli::parse()) {
+    let typed = std::env::args_os().collect();
+    match preset_file::parse(typed).and_then(command::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if command::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,8 +11,7 @@ use understudy_shared::train::adamw::AdamWConfig;
 use understudy_shared::train::config::TrainConfig;
 
 use crate::cli::{
-    AggregationName, ContinuationName, DecodingArgs, DistillArgs, PresetName, SoftReductionName,
-    TrainArgs,
+    AggregationName, ContinuationName, DecodingArgs, DistillArgs, SoftReductionName, TrainArgs,
 };
 
 /// The reference's fine-tuning of its teacher: lr 5e-5, batch 32, 5 epochs, clip 3, weight decay
@@ -27,35 +26,45 @@ pub fn finetune(args: &TrainArgs) -> Result<TrainConfig> {
 
 /// The settings of a distillation.
 pub fn distill(args: &DistillArgs) -> Result<TrainConfig> {
-    let preset = match args.preset {
-        Some(PresetName::Seed) => Objective::reference(),
-        None => Objective {
-            combination: Combination::Weighted { alpha: 0.5 },
-            temperature: 2.0,
-            soft_reduction: SoftReduction::CountedMean,
-        },
+    let combination = match args.plain_sum {
+        true => Combination::Sum,
+        false => Combination::Weighted { alpha: args.alpha.unwrap_or(0.5) },
     };
-    let combination = match args.alpha {
-        Some(alpha) => Combination::Weighted { alpha },
-        None if args.plain_sum => Combination::Sum,
-        None => preset.combination,
-    };
-    if let Combination::Weighted { alpha } = combination {
-        ensure!((0.0..=1.0).contains(&alpha), "--alpha {alpha}: expected a number from 0 to 1");
+    let alphas = [("--alpha", args.alpha), ("--final-alpha", args.final_alpha)];
+    for (flag, alpha) in alphas.into_iter().filter_map(|(flag, alpha)| Some((flag, alpha?))) {
+        ensure!((0.0..=1.0).contains(&alpha), "{flag} {alpha}: expected a number from 0 to 1");
     }
-    let temperature = args.temperature.unwrap_or(preset.temperature);
     ensure!(
-        temperature.is_finite() && temperature > 0.0,
-        "--temperature {temperature}: expected a number above 0"
+        args.final_alpha.is_none() || !args.plain_sum,
+        "--final-alpha with --plain-sum: expected one of them, for the plain sum has no share"
     );
+    let temperature = args.temperature.unwrap_or(2.0);
+    let last = args.final_temperature.unwrap_or(temperature);
+    for (flag, temperature) in [("--temperature", temperature), ("--final-temperature", last)] {
+        ensure!(
+            temperature.is_finite() && temperature > 0.0,
+            "{flag} {temperature}: expected a number above 0"
+        );
+    }
     let soft_reduction = match args.soft_reduction {
         Some(SoftReductionName::Batchmean) => SoftReduction::BatchMean,
-        Some(SoftReductionName::Counted) => SoftReduction::CountedMean,
-        None => preset.soft_reduction,
+        Some(SoftReductionName::Counted) | None => SoftReduction::CountedMean,
     };
-    let objective = Objective { combination, temperature, soft_reduction };
+    let numbers = [("--hidden-weight", args.hidden_weight), ("--text-ratio", args.text_ratio)];
+    for (flag, number) in numbers.into_iter().filter_map(|(flag, number)| Some((flag, number?))) {
+        ensure!(number.is_finite() && number >= 0.0, "{flag} {number}: expected 0 or more");
+    }
+    let objective = Objective {
+        combination,
+        temperature,
+        soft_reduction,
+        final_alpha: args.final_alpha,
+        final_temperature: args.final_temperature,
+        hidden_weight: args.hidden_weight.unwrap_or(0.0),
+    };
     let defaults = Defaults { epochs: 10, learning_rate: 3e-4, warmup_steps: 400 };
-    resolve(&args.train, objective, defaults)
+    let config = resolve(&args.train, objective, defaults)?;
+    Ok(TrainConfig { text_ratio: args.text_ratio, ..config })
 }
 
 /// The student that the flags describe, with the teacher's vocabulary.
@@ -172,6 +181,7 @@ fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result
             decay_bias_and_norm: !args.no_decay_on_bias_and_norm,
         },
         objective,
+        text_ratio: None,
         evaluate_every: args.evaluate_every.map(|n| positive("--evaluate-every", n)).transpose()?,
         patience: args.patience.map(|n| positive("--patience", n)).transpose()?,
         log_every: 1,

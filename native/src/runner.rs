@@ -25,6 +25,7 @@ use understudy_shared::train::fit::{
     Control, Ending, EvaluationRecord, Event, FitError, StepRecord, Task, fit, total_steps,
 };
 use understudy_shared::train::state::{Checkpoint, Progress as RunProgress, TrainState};
+use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;
 use crate::cli::TrainArgs;
@@ -56,10 +57,14 @@ pub struct Job<'a> {
     pub labels: LabelSet,
     /// Its `tokenizer.json`.
     pub tokenizer: &'a [u8],
-    /// Learned from.
+    /// Learned from, the labelled ones first.
     pub train: Vec<Example>,
+    /// How many are labelled.
+    pub num_labelled: usize,
     /// The teacher's logits of `train`.
     pub teacher_logits: Option<TeacherLogits>,
+    /// The teacher, where hidden states are compared.
+    pub teacher: Option<&'a TokenClassifier>,
     /// The best weights are chosen by it.
     pub dev: LabelledSet,
     /// Scored once at the end.
@@ -132,12 +137,12 @@ pub fn stop_flag() -> Arc<AtomicBool> {
 }
 
 /// Trains `model`, on a device with autodiff and with its first weights, from the start or from the last checkpoint, and writes the report.
-pub fn train(job: Job<'_>, model: TokenClassifier) -> Result<()> {
+pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
     let (args, quiet) = (job.args, job.args.common.quiet);
     let folder = RunFolder::create(&args.out, args.resume)?;
     let snapshot = snapshot(&job);
     check_or_write_snapshot(&folder, &snapshot, args.resume)?;
-    let parameters = model.num_params();
+    let parameters = model.classifier.num_params();
     let optimizer = AdamW::new(job.config.optimizer, device::placement());
     let progress = RunProgress::default();
     let mut state = TrainState { model, optimizer, progress };
@@ -148,7 +153,7 @@ pub fn train(job: Job<'_>, model: TokenClassifier) -> Result<()> {
         restored.with_context(|| folder.file(CHECKPOINT).display().to_string())?;
     }
     let log = LogFile::open(&folder.file("log.jsonl"), state.progress.step)?;
-    let steps = total_steps(&job.config, &job.train);
+    let steps = total_steps(&job.config, &job.train, job.num_labelled);
     let mut recorder = Recorder {
         job: &job,
         folder: &folder,
@@ -163,7 +168,9 @@ pub fn train(job: Job<'_>, model: TokenClassifier) -> Result<()> {
     recorder.greet(steps, &state);
     let task = Task {
         train: &job.train,
+        num_labelled: job.num_labelled,
         teacher_logits: job.teacher_logits.as_ref(),
+        teacher: job.teacher,
         dev: Some(&job.dev),
         labels: &job.labels,
         pad_token_id: job.model_config.pad_token_id,

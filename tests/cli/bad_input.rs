@@ -51,7 +51,7 @@ fn missing_data_folder_and_split() {
 
 #[test]
 fn empty_data() {
-    evaluate(b"", "data.txt: ");
+    evaluate(b"", "data.txt: no sentence");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_single_column() {
 
 #[test]
 fn unknown_tag_form() {
-    evaluate(b"Ada PERSON\n", "line 1");
+    evaluate(b"Ada PERSON\n", "line 1: unknown tag \"PERSON\": expected `O`, `B-TYPE` or `I-TYPE`");
 }
 
 #[test]
@@ -114,8 +114,93 @@ fn model(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>, expected: &str) {
     }
     let bytes = fs::read(copy.join(file)).expect("a file");
     fs::write(copy.join(file), change(bytes)).expect("written");
-    check(dir.path(), "evaluate --model {dir}/model --data {tiny}/test.txt", expected);
-    check(dir.path(), "tag --model {dir}/model Ada", expected);
+    for arguments in [
+        "evaluate --model {dir}/model --data {tiny}/test.txt",
+        "tag --model {dir}/model Ada",
+        "distill --teacher {dir}/model --data {tiny} --out {dir}/out",
+        "finetune --base {dir}/model --data {tiny} --out {dir}/out",
+        "export --model {dir}/model --out {dir}/out",
+        "factorize --model {dir}/model --rank 4 --out {dir}/out",
+        "label --teacher {dir}/model --text {tiny}/unlabelled.txt --cache {dir}/out",
+    ] {
+        check(dir.path(), arguments, expected);
+    }
+}
+
+#[test]
+fn a_model_folder_that_lacks_a_file() {
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let dir = tempdir().expect("a folder");
+        let copy = dir.path().join("model");
+        fs::create_dir(&copy).expect("a folder");
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            if name != file {
+                fs::copy(tiny().join("teacher").join(name), copy.join(name)).expect("copied");
+            }
+        }
+        let expected = format!("{file}: expected a readable file");
+        check(dir.path(), "tag --model {dir}/model Ada", &expected);
+    }
+}
+
+/// Distils with this unlabelled text.
+fn unlabelled(text: Option<&[u8]>, expected: &str) {
+    let dir = tempdir().expect("a folder");
+    small_data(dir.path());
+    if let Some(text) = text {
+        fs::write(dir.path().join("text.txt"), text).expect("written");
+    }
+    let arguments = format!(
+        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --text {{dir}}/text.txt \
+         --cache {{dir}}/cache --out {{dir}}/out {SMALL_STUDENT}"
+    );
+    check(dir.path(), &arguments, expected);
+    assert!(!dir.path().join("cache").exists());
+}
+
+#[test]
+fn unlabelled_text_that_cannot_be_read() {
+    unlabelled(None, "text.txt: expected a readable file");
+    unlabelled(Some(b" \n\n"), "text.txt: no sentence");
+    unlabelled(Some(b"one\ntw\0o\n"), "text.txt: line 2");
+    unlabelled(Some(b"one\ntw\xffo\n"), "text.txt: line 2, byte 6: not valid UTF-8");
+}
+
+#[test]
+fn json_lines_that_are_no_sentences() {
+    let dir = tempdir().expect("a folder");
+    for (text, expected) in [
+        ("{\"tokens\": [\"Ada\"]}\n", "data.jsonl: line 1"),
+        ("{\"tokens\": [\"Ada\"], \"tags\": []}\n", "data.jsonl: line 1"),
+        ("{\"tokens\": [\"Ada\"], \"tags\": [\"O\"]}\noops\n", "data.jsonl: line 2"),
+    ] {
+        fs::write(dir.path().join("data.jsonl"), text).expect("written");
+        check(dir.path(), "evaluate --model {tiny}/teacher --data {dir}/data.jsonl", expected);
+    }
+}
+
+#[test]
+fn an_output_folder_that_is_there_already() {
+    let dir = tempdir().expect("a folder");
+    fs::create_dir(dir.path().join("mine")).expect("a folder");
+    fs::write(dir.path().join("mine/notes.txt"), "keep").expect("written");
+    for command in ["export", "factorize --rank 4"] {
+        let arguments = format!("{command} --model {{tiny}}/teacher --out {{dir}}/mine");
+        check(dir.path(), &arguments, "mine is there already; expected a new or empty folder");
+    }
+}
+
+#[test]
+fn factorising_what_cannot_be() {
+    let dir = tempdir().expect("a folder");
+    let factorize = "factorize --model {tiny}/teacher --out {dir}/out --rank";
+    check(dir.path(), &format!("{factorize} 0"), "rank 0: expected 1 to");
+    check(dir.path(), &format!("{factorize} 600"), "rank 600: expected 1 to");
+    super::stdout(dir.path(), "factorize --model {tiny}/teacher --out {dir}/thin --rank 4 --quiet");
+    let twice = "factorize --model {dir}/thin --out {dir}/out --rank 2";
+    check(dir.path(), twice, "the token table is factorised already, with rank 4");
+    let dense = "export --model {tiny}/teacher --dense --out {dir}/out";
+    check(dir.path(), dense, "the token table is dense");
 }
 
 fn replaced(bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
@@ -195,7 +280,10 @@ fn settings_out_of_range() {
         ("--alpha 2", "--alpha 2: expected a number from 0 to 1"),
         ("--temperature 0", "--temperature 0: expected a number above 0"),
         ("--num-attention-heads 7", "`num_attention_heads` is 7; expected a divisor"),
-        ("--max-length 4000", "--max-length 4000: expected 3 to 512"),
+        ("--max-length 4000", "--max-length 4000: expected 3 to"),
+        ("--checkpoint-minutes inf", "--checkpoint-minutes inf: expected 0 to"),
+        ("--beta2 1", "--beta2 1: expected 0 up to but not including 1"),
+        ("--epsilon 0", "--epsilon 0: expected a number above 0"),
     ];
     for (flags, expected) in cases {
         let arguments =
@@ -213,14 +301,60 @@ fn a_full_disk() {
     check(dir.path(), arguments, "cannot write /dev/full: the disk is full");
 }
 
+/// The largest file a run may write is smaller than its checkpoint.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_at_the_next_checkpoint() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    let arguments = format!(
+        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache --quiet \
+         --out {{dir}}/run {SMALL_STUDENT}"
+    );
+    let started = format!("{arguments} --checkpoint-minutes 0");
+    super::interruption::interrupt_in(dir, "run", &started, "-KILL", 2);
+    let checkpoint = dir.join("run/checkpoint.safetensors");
+    let before = fs::read(&checkpoint).expect("a checkpoint");
+    let mut command = super::command(dir, &format!("{arguments} --resume"));
+    let program = command.get_program().to_owned();
+    let rest: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+    command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]).arg(program).args(rest);
+    let output = command.output().expect("sh runs");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("the disk is full"), "{message}");
+    assert!(fs::read(&checkpoint).expect("still there") == before);
+    super::stdout(dir, &format!("{arguments} --resume"));
+}
+
+#[test]
+fn a_damaged_checkpoint() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    let arguments = format!(
+        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache --quiet \
+         --out {{dir}}/run {SMALL_STUDENT}"
+    );
+    super::stdout(dir, &arguments);
+    let path = dir.join("run/checkpoint.safetensors");
+    let bytes = fs::read(&path).expect("a checkpoint");
+    fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
+    check(dir, &format!("{arguments} --resume"), "expected a whole safetensors file");
+}
+
 #[test]
 fn an_output_folder_with_the_users_files() {
     let dir = tempdir().expect("a folder");
     fs::create_dir(dir.path().join("mine")).expect("a folder");
     fs::write(dir.path().join("mine/notes.txt"), "keep").expect("written");
     let arguments = format!(
-        "distill --teacher {{tiny}}/teacher --data {{tiny}} --out {{dir}}/mine {SMALL_STUDENT}"
+        "distill --teacher {{tiny}}/teacher --data {{tiny}} --cache {{dir}}/cache \
+         --out {{dir}}/mine {SMALL_STUDENT}"
     );
-    check(dir.path(), &arguments, "mine");
+    check(dir.path(), &arguments, "mine is not empty (it holds notes.txt)");
     assert_eq!(fs::read_dir(dir.path().join("mine")).expect("a folder").count(), 1);
+    assert!(!dir.path().join("cache").exists(), "it labelled text for a run that could not be");
 }

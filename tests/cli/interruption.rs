@@ -28,9 +28,20 @@ fn steps(run: &Path) -> Vec<(u64, f64)> {
 
 /// Starts a run and sends it a signal once it has taken some steps and left a checkpoint.
 fn interrupt(dir: &Path, arguments: &str, signal: &str, after_steps: usize) -> Option<i32> {
+    interrupt_in(dir, "cut", arguments, signal, after_steps)
+}
+
+/// The same of the run in the folder `run`.
+pub fn interrupt_in(
+    dir: &Path,
+    run: &str,
+    arguments: &str,
+    signal: &str,
+    after_steps: usize,
+) -> Option<i32> {
     let mut child = command(dir, arguments).spawn().expect("it starts");
     let start = Instant::now();
-    let folder = dir.join("cut");
+    let folder = dir.join(run);
     while steps(&folder).len() < after_steps || !folder.join("checkpoint.safetensors").is_file() {
         assert!(start.elapsed() < Duration::from_secs(120), "it never got there");
         assert!(child.try_wait().expect("asked").is_none(), "it ended before it was interrupted");

@@ -11,7 +11,8 @@ use super::{SMALL_STUDENT, command, json, run, small_base, small_data, stdout};
 #[test]
 fn every_command_has_help_with_an_example() {
     let dir = tempdir().expect("a folder");
-    for name in ["finetune", "distill", "evaluate", "tag", "bench"] {
+    for name in ["finetune", "distill", "label", "factorize", "export", "evaluate", "tag", "bench"]
+    {
         let text = stdout(dir.path(), &format!("{name} --help"));
         assert!(text.contains("Example"), "{name}");
         assert!(text.contains(&format!("understudy {name}")), "{name}");
@@ -33,7 +34,8 @@ fn a_teacher_is_trained_and_its_bundle_evaluates_to_the_reported_score() {
     for name in ["run.json", "log.jsonl", "checkpoint.safetensors", "report.json", "report.html"] {
         assert!(dir.join("run").join(name).is_file(), "{name}");
     }
-    for name in ["config.json", "tokenizer.json", "model.safetensors", "report.json"] {
+    let bundle = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
+    for name in bundle.into_iter().chain(["report.json"]) {
         assert!(dir.join("run/best").join(name).is_file(), "{name}");
     }
     let log = std::fs::read_to_string(dir.join("run/log.jsonl")).expect("a log");
@@ -98,7 +100,8 @@ fn the_preset_is_the_references() {
     assert_eq!(objective["temperature"], 2.0);
     assert_eq!(objective["soft_reduction"], "batch_mean");
     assert_eq!(snapshot["train"]["optimizer"]["decay_bias_and_norm"], true);
-    assert_eq!(snapshot["files"].as_array().map(Vec::len), Some(4));
+    // Three splits, and the teacher's configuration, tokenizer and weights.
+    assert_eq!(snapshot["files"].as_array().map(Vec::len), Some(6));
 }
 
 #[test]
@@ -144,6 +147,177 @@ fn text_from_an_argument_is_marked_and_a_long_one_is_not_cut() {
         .fold(plain, |text, mark| text.replace(mark, ""));
     assert_eq!(stripped.trim_end(), text.trim_end());
     assert!(output.rfind('[').is_some_and(|last| last > output.len() * 9 / 10), "{output}");
+}
+
+#[test]
+fn texts_from_a_file_are_answered_line_by_line() {
+    let dir = tempdir().expect("a folder");
+    std::fs::write(dir.path().join("texts.txt"), "Mara Velling left.\n\nNothing here.\n")
+        .expect("written");
+    let text = stdout(dir.path(), "tag --model {tiny}/teacher --file {dir}/texts.txt --json");
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["entities"][0]["text"], "Mara Velling");
+}
+
+/// The entities of a sentence with some flags.
+fn entities(dir: &std::path::Path, flags: &str) -> Vec<Value> {
+    let arguments = format!("tag --model {{tiny}}/teacher --json {flags}");
+    let output = command(dir, &arguments).arg("Mara Velling joined Norvik Systems.").output();
+    let output = String::from_utf8(output.expect("it runs").stdout).expect("UTF-8");
+    let line: Value = serde_json::from_str(&output).expect("JSON");
+    line["entities"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn aggregation_threshold_and_constraint_change_what_is_an_entity() {
+    let dir = tempdir().expect("a folder");
+    let first = entities(dir.path(), "");
+    assert!(!first.is_empty());
+    for aggregation in ["first", "average", "max", "simple"] {
+        let found = entities(dir.path(), &format!("--aggregation {aggregation} --constrained"));
+        assert!(found.iter().all(|entity| entity["entity_type"] != "B-PER"), "{aggregation}");
+    }
+    let alone = entities(dir.path(), "--aggregation none");
+    assert!(alone.len() > first.len());
+    assert!(alone.iter().all(|entity| {
+        let label = entity["entity_type"].as_str().expect("a label");
+        label.starts_with("B-") || label.starts_with("I-")
+    }));
+    let best = first.iter().filter_map(|entity| entity["score"].as_f64()).fold(0.0, f64::max);
+    assert!(entities(dir.path(), &format!("--threshold {best}")).len() <= first.len());
+    assert_eq!(entities(dir.path(), "--threshold 1"), Vec::<Value>::new());
+}
+
+#[test]
+fn evaluation_says_what_each_decoding_is_worth() {
+    let dir = tempdir().expect("a folder");
+    let arguments = "evaluate --model {tiny}/teacher --data {tiny}/test.txt --quiet";
+    let scores = json(dir.path(), &format!("{arguments} --json"));
+    let decodings = scores["decoding"].as_array().expect("a list");
+    assert_eq!(decodings.len(), 8);
+    let f1 = |aggregation: &str, constrained: bool| {
+        let is_it =
+            |row: &&Value| row["aggregation"] == aggregation && row["constrained"] == constrained;
+        decodings.iter().find(is_it).expect("a row")["f1"].clone()
+    };
+    assert_eq!(f1("first", false), scores["word"]["default"]["f1"]);
+    assert_eq!(f1("simple", false), scores["subword"]["default"]["f1"]);
+    let other = json(dir.path(), &format!("{arguments} --json --aggregation max --constrained"));
+    assert_eq!(f1("max", true), other["word"]["default"]["f1"]);
+    // Legal sequences are read alike in both modes.
+    assert_eq!(other["word"]["default"]["f1"], other["word"]["strict"]["f1"]);
+    assert!(stdout(dir.path(), arguments).contains("F1 by decoding"));
+}
+
+#[test]
+fn a_factorised_teacher_tags_and_multiplied_out_it_scores_the_same() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    let report =
+        json(dir, "factorize --model {tiny}/teacher --rank 24 --out {dir}/thin --json --quiet");
+    let number = |key: &str| report[key].as_u64().expect("a number");
+    let config = std::fs::read(dir.join("thin/config.json")).expect("a configuration");
+    let config: Value = serde_json::from_slice(&config).expect("JSON");
+    assert_eq!(config["embedding_rank"], 24);
+    let size = |key: &str| config[key].as_u64().expect("a size");
+    let (rows, columns) = (size("vocab_size"), size("hidden_size"));
+    let saved = rows * columns - 24 * (rows + columns);
+    assert_eq!(number("parameters_before") - number("parameters_after"), saved);
+    assert_eq!(report["singular_values"].as_array().map(Vec::len), Some(columns as usize));
+    assert!(report["relative_error"].as_f64().is_some_and(|error| (0.0..1.0).contains(&error)));
+    let svg = std::fs::read_to_string(dir.join("thin/spectrum.svg")).expect("a drawing");
+    assert!(
+        svg.starts_with("<svg") && svg.contains("rank 24") && svg.trim_end().ends_with("</svg>")
+    );
+    let thin = json(dir, "evaluate --model {dir}/thin --data {tiny}/test.txt --json --quiet");
+    let arguments = "export --model {dir}/thin --dense --dtype f32 --data {tiny}/test.txt \
+                     --out {dir}/dense --json --quiet";
+    let dense = json(dir, arguments);
+    assert_eq!(dense["scores"]["after"]["word"], thin["word"]);
+    let config = std::fs::read_to_string(dir.join("dense/config.json")).expect("a configuration");
+    assert!(!config.contains("embedding_rank"));
+    let random =
+        "factorize --model {tiny}/teacher --rank 24 --random --out {dir}/random --json --quiet";
+    assert_eq!(json(dir, random)["random"], true);
+    let random = json(dir, "evaluate --model {dir}/random --data {tiny}/test.txt --json --quiet");
+    let f1 = |scores: &Value| scores["word"]["default"]["f1"].as_f64().expect("a score");
+    assert!(f1(&random) < f1(&thin));
+}
+
+#[test]
+fn a_factorised_encoder_can_be_fine_tuned_and_a_factorised_student_distilled() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    small_base(dir);
+    let flags = "--epochs 1 --batch-size 8 --max-length 64 --quiet --json";
+    let arguments = format!(
+        "finetune --base {{dir}}/base --from-scratch --data {{dir}}/data --out {{dir}}/run {flags}"
+    );
+    stdout(dir, &arguments);
+    stdout(dir, "factorize --model {dir}/run/best --rank 4 --out {dir}/thin --quiet");
+    let again =
+        format!("finetune --base {{dir}}/thin --data {{dir}}/data --out {{dir}}/again {flags}");
+    let dense = 600 * 32;
+    let before = json(dir, "export --model {dir}/run/best --out {dir}/copy --json --quiet");
+    let parameters = |report: &Value| report["parameters"].as_u64().expect("a number");
+    assert_eq!(parameters(&before) - parameters(&json(dir, &again)), dense - 4 * (600 + 32));
+    let student = format!(
+        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache \
+         --out {{dir}}/student --quiet --json --embedding-rank 8 {SMALL_STUDENT}"
+    );
+    assert!(parameters(&json(dir, &student)) < 600 * 32);
+}
+
+#[test]
+fn an_export_is_smaller_and_says_how_good_it_is() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    let mut sizes = vec![];
+    for dtype in ["f32", "f16", "int8"] {
+        let report = json(
+            dir,
+            &format!(
+                "export --model {{tiny}}/teacher --dtype {dtype} --data {{tiny}}/test.txt \
+                 --out {{dir}}/{dtype} --json --quiet"
+            ),
+        );
+        let arguments = "evaluate --model {dir}/DTYPE --data {tiny}/test.txt --json --quiet";
+        let scores = json(dir, &arguments.replace("DTYPE", dtype));
+        assert_eq!(report["scores"]["after"]["word"], scores["word"], "{dtype}");
+        let weights = dir.join(dtype).join("model.safetensors");
+        let size = std::fs::metadata(weights).expect("weights").len();
+        assert_eq!(report["size_bytes"], size);
+        sizes.push(size as f64);
+        let card = std::fs::read_to_string(dir.join(dtype).join("README.md")).expect("a card");
+        let f1 = scores["word"]["default"]["f1"].as_f64().expect("a score");
+        assert!(card.contains(&format!("{f1:.4}")), "{card}");
+        assert!(card.contains("`test.txt`") && card.contains("understudy tag"), "{card}");
+        assert!(!card.contains(&dir.display().to_string()), "{card}");
+    }
+    assert!(sizes[1] < 0.6 * sizes[0] && sizes[2] < 0.4 * sizes[0], "{sizes:?}");
+}
+
+#[test]
+fn labelled_parts_are_found_together() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    let text = "--data {dir}/data --text {tiny}/unlabelled.txt --cache {dir}/cache";
+    let part = |shard: &str| {
+        let arguments = format!("label --teacher {{tiny}}/teacher {text} --shard {shard}");
+        json(dir, &format!("{arguments} --json --quiet"))
+    };
+    let (first, second) = (part("1/2"), part("2/2"));
+    assert_eq!((&first["chunks"], &second["chunks"]), (&1.into(), &1.into()));
+    assert_eq!(part("1/1")["found"], 2);
+    let arguments =
+        format!("distill --teacher {{tiny}}/teacher {text} --out {{dir}}/run {SMALL_STUDENT}");
+    let said = run(dir, &arguments);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("teacher logits: from"), "{said}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use understudy_shared::loss::objective::{Combination, Objective, SoftReduction};
 use understudy_shared::model::{BertConfig, Noise};
 use understudy_shared::train::adamw::{AdamW, AdamWConfig, Placement};
 use understudy_shared::train::schedule::learning_rate;
+use understudy_shared::train::trainee::Trainee;
 
 use crate::support::{Golden, id_tensor, mask_tensor, max_difference, parse, values};
 
@@ -103,7 +104,8 @@ impl Curve {
             return Objective::hard();
         };
         let combination = Combination::Weighted { alpha };
-        Objective { combination, temperature, soft_reduction: SoftReduction::CountedMean }
+        let soft_reduction = SoftReduction::CountedMean;
+        Objective { combination, temperature, soft_reduction, ..Objective::hard() }
     }
 }
 
@@ -126,6 +128,7 @@ fn check(name: &str, placement: Placement) {
     if matches!(placement, Placement::Host) {
         model = model.on_host();
     }
+    let mut model = Trainee::new(model);
     let settings = &goldens.optimizer;
     let mut optimizer = AdamW::new(
         AdamWConfig {
@@ -144,9 +147,10 @@ fn check(name: &str, placement: Placement) {
         check_near("learning rate", rate, step.learning_rate, 1e-9);
         let batch = golden.batch(&device);
         let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
-        let logits = model.forward(input_ids, mask, batch.is_padded, &mut Noise::off());
+        let logits = model.classifier.forward(input_ids, mask, batch.is_padded, &mut Noise::off());
         let teacher = golden.teacher_logits.tensor(&device);
-        let loss = curve.objective().losses(logits, Some(teacher), &batch, &batch.counts).total;
+        let loss =
+            curve.objective().losses(logits, Some(teacher), vec![], &batch, &batch.counts).total;
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         let norm;
         (model, norm) = optimizer.step(model, gradients, rate, Some(settings.max_norm));

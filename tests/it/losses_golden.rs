@@ -154,12 +154,13 @@ fn objectives_equal_pytorch_s() {
         combination: Combination::Weighted { alpha: goldens.alpha },
         temperature: goldens.sum_temperature,
         soft_reduction: SoftReduction::CountedMean,
+        ..Objective::hard()
     };
     assert_eq!(Objective::reference().temperature, goldens.sum_temperature);
     for case in &goldens.cases {
         let check = |what, objective: Objective, expected| {
             case.check(what, goldens.tolerance, expected, |student, teacher, batch| {
-                let losses = objective.losses(student, Some(teacher), batch, &batch.counts);
+                let losses = objective.losses(student, Some(teacher), vec![], batch, &batch.counts);
                 assert_eq!(losses.soft.is_some(), objective.is_soft());
                 losses.total
             });
@@ -180,7 +181,8 @@ fn parts_add_up_to_the_whole() {
         let losses = |whole: &BatchCounts| {
             let [student, teacher] = [&case.student_logits, &case.teacher_logits]
                 .map(|logits| case.logits(logits, &device));
-            let losses = Objective::reference().losses(student, Some(teacher), &batch, whole);
+            let losses =
+                Objective::reference().losses(student, Some(teacher), vec![], &batch, whole);
             let soft = losses.soft.expect("a soft loss");
             [losses.total, losses.hard, soft].map(|loss| values(loss)[0])
         };

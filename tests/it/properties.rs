@@ -62,7 +62,7 @@ fn losses(indices: &[usize], objective: Objective, whole: &BatchCounts) -> [f32;
     let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
     let logits = MODEL.forward(input_ids, mask, batch.is_padded, &mut Noise::off());
     let teacher = TEACHER.batch(indices, seq_len, &device);
-    let losses = objective.losses(logits, Some(teacher), &batch, whole);
+    let losses = objective.losses(logits, Some(teacher), vec![], &batch, whole);
     let soft = losses.soft.unwrap_or_else(|| Tensor::zeros([1], &device));
     [losses.total, losses.hard, soft].map(|loss| values(loss)[0])
 }
@@ -70,7 +70,7 @@ fn losses(indices: &[usize], objective: Objective, whole: &BatchCounts) -> [f32;
 fn objectives() -> [Objective; 3] {
     let combination = Combination::Weighted { alpha: 0.7 };
     let soft_reduction = SoftReduction::CountedMean;
-    let weighted = Objective { combination, temperature: 3.0, soft_reduction };
+    let weighted = Objective { combination, temperature: 3.0, soft_reduction, ..Objective::hard() };
     [Objective::hard(), Objective::reference(), weighted]
 }
 

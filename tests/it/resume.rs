@@ -26,7 +26,9 @@ fn run(
     let (train, dev, labels) = (train_examples(24), dev_set(6), LabelSet::conll2003());
     let task = Task {
         train: &train,
+        num_labelled: train.len(),
         teacher_logits: None,
+        teacher: None,
         dev: Some(&dev),
         labels: &labels,
         pad_token_id: 0,
@@ -48,7 +50,7 @@ fn run(
             }
         })
     }));
-    let weights = pollster::block_on(read_back(&state.model));
+    let weights = pollster::block_on(read_back(&state.model.classifier));
     (Told { steps, evaluations, ending, weights }, checkpoints)
 }
 
@@ -165,8 +167,9 @@ fn damaged_and_foreign_checkpoints_are_refused() {
         fresh(&config, HOST, 99).restore(checkpoint)
     };
     assert!(lacking("").is_ok());
-    let Err(CheckpointError::Mismatch { name }) = lacking("model/classifier.bias") else {
+    let Err(CheckpointError::Mismatch { name }) = lacking("model/classifier.classifier.bias")
+    else {
         panic!("a checkpoint without the head's bias is no checkpoint of this model");
     };
-    assert_eq!(name, "model/classifier.bias");
+    assert_eq!(name, "model/classifier.classifier.bias");
 }

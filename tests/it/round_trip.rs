@@ -82,6 +82,86 @@ fn bf16_weights_are_read() {
 }
 
 #[test]
+fn int8_matrices_come_back_within_half_a_step_of_their_row() {
+    let want = random_tensors(&config(), NUM_LABELS, 1);
+    let bytes = to_bytes(&want, StoredAs::Int8).expect("finite");
+    let got = read_again(&bytes);
+    for (want, got) in want.iter().zip(&got) {
+        assert_eq!((&want.name, &want.shape), (&got.name, &got.shape));
+        let [_, columns] = *want.shape else {
+            assert_eq!(want, got, "vectors stay as they are");
+            continue;
+        };
+        for (want, got) in want.values.chunks(columns).zip(got.values.chunks(columns)) {
+            let largest = want.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            let worst = want.iter().zip(got).map(|(want, got)| (want - got).abs());
+            assert!(worst.fold(0.0, f32::max) <= 0.501 * largest / 127.0);
+        }
+    }
+    assert!(bytes.len() < model_bytes(&config(), NUM_LABELS, 1).len());
+}
+
+/// What is said of a file in which the int8 head and its scales were changed.
+fn int8_error(change: impl Fn(&mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)) -> String {
+    let bytes = to_bytes(&random_tensors(&config(), NUM_LABELS, 1), StoredAs::Int8);
+    let bytes = bytes.expect("finite");
+    let stored = SafeTensors::deserialize(&bytes).expect("our own file");
+    let parts = stored.iter().map(|(name, view)| {
+        (name.to_owned(), view.dtype(), view.shape().to_vec(), view.data().to_vec())
+    });
+    let mut parts: Vec<_> = parts.collect();
+    change(&mut parts);
+    read(&file(&parts)).expect_err("a damaged file").to_string()
+}
+
+#[test]
+fn eight_bits_need_their_scales() {
+    let name = "classifier.weight";
+    let missing = int8_error(|parts| parts.retain(|part| part.0 != "classifier.weight_scale"));
+    let want = "tensor `classifier.weight` is I8 of shape [3, 8] and its scales are missing; \
+                expected a matrix [rows, columns] and a tensor `classifier.weight_scale` of F32 [rows]";
+    assert!(missing.contains(want), "{missing}");
+    let short = int8_error(|parts| {
+        let scales = parts.iter_mut().find(|part| part.0 == format!("{name}_scale"));
+        let scales = scales.expect("it is there");
+        (scales.2, scales.3) = (vec![2], scales.3[..8].to_vec());
+    });
+    assert!(short.contains("its scales are F32 [2]"), "{short}");
+    let not_finite = int8_error(|parts| {
+        let scales = parts.iter_mut().find(|part| part.0 == format!("{name}_scale"));
+        scales.expect("it is there").3[..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    });
+    assert!(not_finite.contains("`classifier.weight_scale` holds inf at index 0"), "{not_finite}");
+    let alone = int8_error(|parts| parts.retain(|part| part.0 != name));
+    assert!(alone.contains("missing `classifier.weight`"), "{alone}");
+    assert!(alone.contains("unexpected `classifier.weight_scale`"), "{alone}");
+}
+
+#[test]
+fn a_weight_too_large_for_half_precision_is_named() {
+    let mut tensors = random_tensors(&config(), NUM_LABELS, 1);
+    tensors[0].values[5] = 7e4;
+    let error = to_bytes(&tensors, StoredAs::F16).expect_err("too large").to_string();
+    assert!(error.contains("holds 70000 at index 5; expected at most 65504"), "{error}");
+    assert!(to_bytes(&tensors, StoredAs::Int8).is_ok());
+}
+
+#[test]
+fn an_encoder_is_written_without_a_head_and_says_how_its_tokenizer_is_read() {
+    let tensors = random_tensors(&config(), NUM_LABELS, 1);
+    let files = to_files(&config(), None, TOKENIZER, &tensors, StoredAs::F32).expect("finite");
+    let [(_, json), (_, weights), (_, tokenizer), (name, tokenizer_config)] = files;
+    let (read, labels) = BertConfig::parse(&json).expect("our own");
+    assert_eq!((read, labels), (config(), None));
+    let stored = SafeTensors::deserialize(&weights).expect("our own file");
+    assert!(stored.names().iter().all(|name| name.starts_with("bert.")));
+    assert_eq!((tokenizer.as_slice(), name), (TOKENIZER, "tokenizer_config.json"));
+    let settings: serde_json::Value = serde_json::from_slice(&tokenizer_config).expect("JSON");
+    assert_eq!(settings["do_lower_case"], false);
+    assert_eq!(settings["model_max_length"], 64);
+}
+
+#[test]
 fn saved_names_and_shapes_are_those_of_transformers() {
     let bytes = model_bytes(&config(), NUM_LABELS, 1);
     let (_, header) = SafeTensors::read_metadata(&bytes).expect("our own file");
@@ -219,8 +299,8 @@ fn bundle_error(change: impl FnOnce(&mut BertConfig), labels: bool) -> BundleErr
     let labels_of = LabelSet::conll2003();
     let tensors = random_tensors(&config, labels_of.len(), 1);
     change(&mut config);
-    let [(_, mut json), (_, weights)] =
-        to_files(&config, Some(&labels_of), &tensors, StoredAs::F32).expect("finite");
+    let [(_, mut json), (_, weights), ..] =
+        to_files(&config, Some(&labels_of), TOKENIZER, &tensors, StoredAs::F32).expect("finite");
     if !labels {
         let mut object: serde_json::Value = serde_json::from_slice(&json).expect("our own");
         object.as_object_mut().expect("an object").remove("id2label");
@@ -258,8 +338,8 @@ fn a_bundle_comes_back_with_its_labels() {
     let config = BertConfig { vocab_size: 600, ..config() };
     let labels = LabelSet::from_tags(["B-x", "I-y"]).expect("tags");
     let tensors = random_tensors(&config, labels.len(), 1);
-    let [(_, json), (_, weights)] =
-        to_files(&config, Some(&labels), &tensors, StoredAs::F32).expect("finite");
+    let [(_, json), (_, weights), ..] =
+        to_files(&config, Some(&labels), TOKENIZER, &tensors, StoredAs::F32).expect("finite");
     let files = BundleFiles { config: &json, tokenizer: TOKENIZER, weights: &weights };
     let bundle = Bundle::load(&files, &Device::flex()).expect("our own bundle");
     assert_eq!((&bundle.config, &bundle.labels), (&config, &labels));

@@ -14,9 +14,11 @@ use understudy_shared::train::adamw::{AdamW, AdamWConfig, Placement};
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::evaluate::LabelledSet;
 use understudy_shared::train::fit::{
-    Control, Ending, EvaluationRecord, Event, FitError, StepRecord, Task, fit, total_steps,
+    Control, Ending, EvaluationRecord, Event, FitError, StepRecord, Task, examples_of_epoch, fit,
+    total_steps,
 };
 use understudy_shared::train::state::{Progress, TrainState};
+use understudy_shared::train::trainee::Trainee;
 
 use crate::support::{TRAIN, VALID, examples, sentences};
 
@@ -34,7 +36,7 @@ pub fn model_config(dropout: f64) -> BertConfig {
 pub fn new_state(dropout: f64, seed: u64, optimizer: AdamW) -> TrainState {
     let device = Device::flex().autodiff();
     let model = TokenClassifier::init(&model_config(dropout), 9, seed, &device).on_host();
-    TrainState { model, optimizer, progress: Progress::default() }
+    TrainState { model: Trainee::new(model), optimizer, progress: Progress::default() }
 }
 
 pub fn train_config() -> TrainConfig {
@@ -47,6 +49,7 @@ pub fn train_config() -> TrainConfig {
         max_gradient_norm: Some(1.0),
         optimizer: AdamWConfig { weight_decay: 0.01, ..AdamWConfig::default() },
         objective: Objective::hard(),
+        text_ratio: None,
         evaluate_every: None,
         patience: None,
         log_every: 1,
@@ -81,7 +84,15 @@ fn run(
     dev: Option<&LabelledSet>,
 ) -> Told {
     let labels = LabelSet::conll2003();
-    let task = Task { train, teacher_logits, dev, labels: &labels, pad_token_id: 0 };
+    let task = Task {
+        train,
+        num_labelled: train.len(),
+        teacher_logits,
+        teacher: None,
+        dev,
+        labels: &labels,
+        pad_token_id: 0,
+    };
     let mut state = new_state(dropout, 1, AdamW::new(config.optimizer, HOST));
     let (mut steps, mut evaluations) = (vec![], vec![]);
     let ending = pollster::block_on(fit(&mut state, &task, config, |event| {
@@ -92,7 +103,12 @@ fn run(
         }
         Ok(Control::Continue)
     }));
-    Told { steps, evaluations, ending, weights: pollster::block_on(read_back(&state.model)) }
+    Told {
+        steps,
+        evaluations,
+        ending,
+        weights: pollster::block_on(read_back(&state.model.classifier)),
+    }
 }
 
 fn mean(records: &[StepRecord], value: impl Fn(&StepRecord) -> f64) -> f64 {
@@ -105,7 +121,7 @@ fn the_loss_falls_and_f1_rises() {
     let (train, dev) = (train_examples(80), dev_set(20));
     let told = run(&config, 0.1, &train, None, Some(&dev));
     assert!(matches!(told.ending, Ok(Ending::Finished)));
-    assert_eq!(told.steps.len(), total_steps(&config, &train));
+    assert_eq!(told.steps.len(), total_steps(&config, &train, train.len()));
     assert!(told.steps.iter().map(|record| record.step).eq(1..=told.steps.len()));
     let epoch = told.steps.len() / 8;
     let loss = |record: &StepRecord| record.loss;
@@ -160,6 +176,7 @@ fn accumulated_batches_equal_one_large_batch() {
         combination: Combination::Weighted { alpha: 0.3 },
         temperature: 4.0,
         soft_reduction: SoftReduction::CountedMean,
+        ..Objective::hard()
     };
     check_accumulation(Objective::hard(), 2);
     check_accumulation(Objective::reference(), 3);
@@ -212,7 +229,97 @@ fn distillation_lowers_the_soft_loss() {
         combination: Combination::Weighted { alpha: 1.0 },
         temperature: 3.0,
         soft_reduction: SoftReduction::CountedMean,
+        ..Objective::hard()
     });
+}
+
+/// The steps of a student with half the teacher's width that matches its hidden states.
+fn hidden_matching(
+    config: &TrainConfig,
+    state: &mut TrainState,
+    stop_at: usize,
+) -> Vec<StepRecord> {
+    let train = train_examples(24);
+    let teacher_config = BertConfig { initializer_range: 0.3, ..model_config(0.0) };
+    let teacher = TokenClassifier::init(&teacher_config, 9, 5, &Device::flex()).on_host();
+    let logits = teacher_logits(&train, 5);
+    let task = Task {
+        train: &train,
+        num_labelled: train.len(),
+        teacher_logits: Some(&logits),
+        teacher: Some(&teacher),
+        dev: None,
+        labels: &LabelSet::conll2003(),
+        pad_token_id: 0,
+    };
+    let mut steps = vec![];
+    let ended = pollster::block_on(fit::<Infallible>(state, &task, config, |event| {
+        Ok(match event {
+            Event::Step(record) => {
+                steps.push(record.clone());
+                if record.step == stop_at { Control::Stop } else { Control::Continue }
+            }
+            _ => Control::Continue,
+        })
+    }));
+    assert!(ended.is_ok());
+    steps
+}
+
+#[test]
+fn hidden_states_are_matched_and_the_projections_are_kept_in_the_checkpoint() {
+    let objective = Objective { hidden_weight: 2.0, ..Objective::reference() };
+    let config = TrainConfig { epochs: 8, objective, ..train_config() };
+    let student = BertConfig { hidden_size: 16, num_hidden_layers: 1, ..model_config(0.1) };
+    let fresh = |seed| {
+        let device = Device::flex().autodiff();
+        let model = TokenClassifier::init(&student, 9, seed, &device).on_host();
+        let model = Trainee::matching(model, &student, &model_config(0.0), seed);
+        let optimizer = AdamW::new(config.optimizer, HOST);
+        TrainState { model, optimizer, progress: Progress::default() }
+    };
+    let steps = hidden_matching(&config, &mut fresh(1), usize::MAX);
+    let hidden = |record: &StepRecord| record.hidden_loss.expect("a hidden loss");
+    let (first, last) = (mean(&steps[..3], hidden), mean(&steps[steps.len() - 3..], hidden));
+    assert!(last < 0.7 * first, "{first} to {last}");
+    for record in &steps {
+        let parts = record.soft_loss.expect("soft") + record.hard_loss + hidden(record);
+        assert!((record.loss - parts).abs() < 1e-5 * parts, "step {}", record.step);
+    }
+    let mut state = fresh(1);
+    hidden_matching(&config, &mut state, 5);
+    let checkpoint = pollster::block_on(state.checkpoint());
+    let mut other = fresh(2);
+    other.restore(checkpoint).expect("the same shapes");
+    let rest = hidden_matching(&config, &mut other, usize::MAX);
+    assert_eq!(rest, steps[5..]);
+}
+
+#[test]
+fn text_is_taken_in_turn_in_the_set_ratio() {
+    let train = train_examples(30);
+    let (num_labelled, seen) = (8, std::cell::RefCell::new(vec![0usize; 30]));
+    let config = TrainConfig {
+        epochs: 4,
+        batch: BatchBudget::Sentences(5),
+        text_ratio: Some(1.5),
+        ..train_config()
+    };
+    // 8 labelled and 12 others in each of 4 epochs: 22 others are seen twice in 48 draws, and 4 thrice.
+    assert_eq!(total_steps(&config, &train, num_labelled), 4 * 4);
+    let everything = TrainConfig { text_ratio: None, ..config.clone() };
+    assert_eq!(total_steps(&everything, &train, num_labelled), 4 * 6);
+    let none = TrainConfig { text_ratio: Some(0.0), ..config.clone() };
+    assert_eq!(total_steps(&none, &train, num_labelled), 4 * 2);
+    for epoch in 0..4 {
+        for index in examples_of_epoch(&config, &train, num_labelled, epoch) {
+            seen.borrow_mut()[index] += 1;
+        }
+    }
+    let seen = seen.into_inner();
+    assert!(seen[..num_labelled].iter().all(|count| *count == 4), "{seen:?}");
+    assert!(seen[num_labelled..].iter().all(|count| (2..=3).contains(count)), "{seen:?}");
+    assert_eq!(seen[num_labelled..].iter().sum::<usize>(), 48);
 }
 
 #[test]
@@ -231,7 +338,7 @@ fn patience_ends_a_run_that_does_not_get_better() {
     assert_eq!(best, [(2, true), (4, false), (6, false), (8, false)]);
     assert_eq!(told.steps.len(), 8);
     let unchanged = new_state(0.1, 1, AdamW::new(config.optimizer, HOST));
-    assert_eq!(told.weights, pollster::block_on(read_back(&unchanged.model)));
+    assert_eq!(told.weights, pollster::block_on(read_back(&unchanged.model.classifier)));
 }
 
 fn check_not_finite(log_every: usize) {

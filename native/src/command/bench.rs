@@ -18,6 +18,7 @@ use understudy_shared::train::adamw::{AdamW, AdamWConfig};
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::fit::{Control, Event, Task, fit};
 use understudy_shared::train::state::{Progress, TrainState};
+use understudy_shared::train::trainee::Trainee;
 
 use super::print;
 use crate::cli::{BenchArgs, BenchModel};
@@ -147,6 +148,7 @@ fn train_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Re
         max_gradient_norm: Some(1.0),
         optimizer: AdamWConfig { weight_decay: 1e-6, ..AdamWConfig::default() },
         objective: Objective::hard(),
+        text_ratio: None,
         evaluate_every: None,
         patience: None,
         log_every: 1,
@@ -154,13 +156,16 @@ fn train_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Re
     };
     let task = Task {
         train: &examples,
+        num_labelled: examples.len(),
         teacher_logits: None,
+        teacher: None,
         dev: None,
         labels: &LabelSet::conll2003(),
         pad_token_id: config.pad_token_id,
     };
+    let model = TokenClassifier::init(config, 9, args.common.seed, &device);
     let mut state = TrainState {
-        model: device::place(TokenClassifier::init(config, 9, args.common.seed, &device)),
+        model: Trainee::new(device::place(model)),
         optimizer: AdamW::new(train_config.optimizer, device::placement()),
         progress: Progress::default(),
     };

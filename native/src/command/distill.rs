@@ -4,14 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use understudy_shared::checkpoint::bundle::Bundle;
+use understudy_shared::compress::student_init::init_embeddings;
 use understudy_shared::data::example::{Example, ExampleOptions, unlabelled_examples};
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::infer::teacher::TeacherLogits;
-use understudy_shared::model::TokenClassifier;
+use understudy_shared::model::{BertConfig, TokenClassifier};
 use understudy_shared::train::fit::total_steps;
+use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;
-use crate::cli::DistillArgs;
+use crate::cli::{DistillArgs, InitName};
 use crate::dataset::{self, Splits};
 use crate::labelling::{Labelling, Shard};
 use crate::report::FileHash;
@@ -22,6 +24,7 @@ use crate::{device, preset};
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
     let mut config = preset::distill(args)?;
+    RunFolder::check(&args.train.out, args.train.resume)?;
     let splits = dataset::read_splits(&args.train.data)?;
     let files = BundleDir::read(&args.teacher)?;
     let teacher = files.load(&device::device())?;
@@ -39,19 +42,20 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         true => Some(label(args, &files, &teacher, &sources)?),
         false => None,
     };
+    let num_labelled = sources[0].len();
     let train = sources.concat();
-    if args.preset.is_none() && args.train.warmup_steps.is_none() {
-        config.warmup_steps = total_steps(&config, &train) / 10;
+    if args.train.warmup_steps.is_none() {
+        config.warmup_steps = total_steps(&config, &train, num_labelled) / 10;
     }
-    let (seed, num_labels) = (args.train.common.seed, teacher.labels.len());
-    let model = device::place(TokenClassifier::init(
-        &student,
-        num_labels,
-        seed,
-        &device::device().autodiff(),
-    ));
+    let model = new_student(args, &student, &teacher)?;
     let labels = teacher.labels.clone();
-    drop(teacher);
+    let (teacher_config, teacher) = (teacher.config, teacher.model);
+    // Without hidden states to compare, the teacher has done its work.
+    let teacher = (config.objective.hidden_weight > 0.0).then_some(teacher);
+    let model = match teacher {
+        Some(_) => Trainee::matching(model, &student, &teacher_config, args.train.common.seed),
+        None => Trainee::new(model),
+    };
     let job = Job {
         description: format!("student: {}", runner::describe(&student)),
         args: &args.train,
@@ -61,12 +65,33 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         labels,
         tokenizer: &files.tokenizer,
         train,
+        num_labelled,
         teacher_logits,
+        teacher: teacher.as_ref(),
         dev,
         test,
         inputs,
     };
     runner::train(job, model)
+}
+
+/// A student with its first weights.
+fn new_student(
+    args: &DistillArgs,
+    config: &BertConfig,
+    teacher: &Bundle,
+) -> Result<TokenClassifier> {
+    let (seed, num_labels) = (args.train.common.seed, teacher.labels.len());
+    let device = device::device().autodiff();
+    let student = TokenClassifier::init(config, num_labels, seed, &device);
+    let student = match args.init {
+        None | Some(InitName::Random) => student,
+        Some(InitName::Teacher) => {
+            let (model, theirs) = (&teacher.model, &teacher.config);
+            pollster::block_on(init_embeddings(student, config, model, theirs))?
+        }
+    };
+    Ok(device::place(student))
 }
 
 /// The data may use fewer labels than the teacher has, but none that it lacks.

@@ -6,6 +6,7 @@ use understudy_shared::checkpoint::bundle::{Bundle, check_vocabulary};
 use understudy_shared::data::tokenize::SubwordTokenizer;
 use understudy_shared::model::{BertConfig, TokenClassifier};
 use understudy_shared::train::fit::total_steps;
+use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;
 use crate::cli::FinetuneArgs;
@@ -31,7 +32,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         runner::prepare(splits, &bundle.tokenizer, &bundle.labels, &options)?;
     if args.train.warmup_steps.is_none() {
         // The reference's 1000 steps would never end on a small text.
-        let steps = total_steps(&config, &train);
+        let steps = total_steps(&config, &train, train.len());
         config.warmup_steps = if steps < 2000 { steps / 10 } else { 1000 };
     }
     let job = Job {
@@ -42,13 +43,15 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         model_config: bundle.config,
         labels: bundle.labels,
         tokenizer: &files.tokenizer,
+        num_labelled: train.len(),
         train,
         teacher_logits: None,
+        teacher: None,
         dev,
         test,
         inputs,
     };
-    runner::train(job, bundle.model)
+    runner::train(job, Trainee::new(bundle.model))
 }
 
 fn load(

@@ -1,4 +1,6 @@
-//! Smaller models from larger ones: the token table as a product of two thin matrices.
+//! Smaller models from larger ones: the token table as a product of two thin matrices, a student's
+//! embeddings from its teacher's.
 
 pub mod factorize;
+pub mod student_init;
 pub mod svd;

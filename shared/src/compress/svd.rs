@@ -68,7 +68,7 @@ mod tests {
     fn matrix(strengths: &[f32]) -> Vec<f32> {
         let (rows, columns) = (8, 4);
         let sign = |row: usize, pattern: usize| {
-            if (row & pattern).count_ones() % 2 == 0 { 1.0 } else { -1.0 }
+            if (row & pattern).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
         };
         let mut values = vec![0.0; rows * columns];
         for (index, strength) in strengths.iter().enumerate() {

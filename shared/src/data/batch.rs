@@ -24,10 +24,22 @@ pub enum BatchBudget {
 /// Examples that are shuffled together before they are sorted by length.
 const POOL: usize = 1024;
 
-/// The batches of one epoch as indices into `lengths`; the same seed gives the same batches.
-pub fn shuffled_batches(lengths: &[usize], budget: BatchBudget, seed: u64) -> Vec<Vec<usize>> {
+/// The numbers below `len` in an order that the seed fixes.
+pub fn shuffled(len: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..len).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    order
+}
+
+/// The batches of one epoch over the examples `order`, whose lengths are `lengths[index]`; the same
+/// seed gives the same batches.
+pub fn shuffled_batches(
+    mut order: Vec<usize>,
+    lengths: &[usize],
+    budget: BatchBudget,
+    seed: u64,
+) -> Vec<Vec<usize>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.shuffle(&mut rng);
     let mut batches = Vec::new();
     for pool in order.chunks_mut(POOL) {
@@ -172,7 +184,10 @@ mod tests {
             lengths in prop::collection::vec(1usize..50, 0..200), most in 1usize..200, by_sentence: bool
         ) {
             let budget = if by_sentence { BatchBudget::Sentences(most) } else { BatchBudget::Subwords(most) };
-            for batches in [shuffled_batches(&lengths, budget, 5), sorted_batches(&lengths, budget)] {
+            for batches in [
+                shuffled_batches((0..lengths.len()).collect(), &lengths, budget, 5),
+                sorted_batches(&lengths, budget),
+            ] {
                 let mut seen: Vec<usize> = batches.concat();
                 seen.sort_unstable();
                 prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
@@ -188,7 +203,8 @@ mod tests {
     #[test]
     fn the_seed_fixes_the_order() {
         let lengths: Vec<usize> = (0..100).map(|index| index % 17 + 1).collect();
-        let batches = |seed| shuffled_batches(&lengths, BatchBudget::Sentences(8), seed);
+        let batches =
+            |seed| shuffled_batches((0..100).collect(), &lengths, BatchBudget::Sentences(8), seed);
         assert_eq!(batches(1), batches(1));
         assert_ne!(batches(1), batches(2));
     }

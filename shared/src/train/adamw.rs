@@ -21,10 +21,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::trainee::Trainee;
 use crate::checkpoint::weights::{NamedTensor, read_tensors};
 use crate::host::math::dot;
 use crate::host::parallel::{CHUNK, for_each_chunk, map_chunks};
-use crate::model::TokenClassifier;
 
 /// Settings of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,13 +132,13 @@ impl AdamW {
     /// a gradient that is not finite comes back with weights that are not finite either.
     pub fn step(
         &mut self,
-        model: TokenClassifier,
+        model: Trainee,
         gradients: GradientsParams,
         learning_rate: f64,
         max_gradient_norm: Option<f64>,
-    ) -> (TokenClassifier, Tensor<1>) {
+    ) -> (Trainee, Tensor<1>) {
         self.steps += 1;
-        let device = model.device().inner();
+        let device = model.classifier.device().inner();
         match self.placement {
             Placement::Host => {
                 let mut taken = TakeHost { path: vec![], gradients, data: BTreeMap::new() };

@@ -25,6 +25,10 @@ pub struct TrainConfig {
     pub optimizer: AdamWConfig,
     /// What is minimised.
     pub objective: Objective,
+    /// Unlabelled examples for each labelled one in an epoch, taken in turn; `None` = all of them in
+    /// every epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_ratio: Option<f64>,
     /// Steps between two evaluations; `None` = after each epoch.
     pub evaluate_every: Option<usize>,
     /// Evaluations without a better F1 after which the run ends; `None` = never.

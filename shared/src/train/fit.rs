@@ -14,12 +14,14 @@ use super::config::TrainConfig;
 use super::evaluate::{LabelledSet, SplitScores, evaluate};
 use super::schedule::learning_rate;
 use super::state::{Checkpoint, TrainState};
+use super::trainee::Trainee;
 use crate::checkpoint::weights::{NamedTensor, read_back};
-use crate::data::batch::{Batch, BatchCounts, counts, shuffled_batches};
+use crate::data::batch::{Batch, BatchCounts, counts, shuffled, shuffled_batches};
 use crate::data::example::Example;
 use crate::data::label::LabelSet;
 use crate::infer::decode::Decoding;
 use crate::infer::teacher::TeacherLogits;
+use crate::loss::objective::{HiddenPairs, Objective};
 use crate::model::{Noise, TokenClassifier};
 
 /// What a run learns from and is measured on.
@@ -27,8 +29,13 @@ use crate::model::{Noise, TokenClassifier};
 pub struct Task<'a> {
     /// Training examples.
     pub train: &'a [Example],
+    /// How many of `train`, the first ones, are labelled; the others are text of the ratio that
+    /// [`TrainConfig::text_ratio`] says.
+    pub num_labelled: usize,
     /// The teacher's logits of `train`; needed by a soft loss.
     pub teacher_logits: Option<&'a TeacherLogits>,
+    /// The teacher, on a device without autodiff; needed where hidden states are compared.
+    pub teacher: Option<&'a TokenClassifier>,
     /// Measured on the way; the best checkpoint is chosen by its F1.
     pub dev: Option<&'a LabelledSet>,
     /// The labels.
@@ -51,6 +58,9 @@ pub struct StepRecord {
     pub soft_loss: Option<f64>,
     /// Cross entropy with the labels.
     pub hard_loss: f64,
+    /// Difference of hidden states from the teacher's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_loss: Option<f64>,
     /// The learning rate of this step.
     pub learning_rate: f64,
     /// Norm of all gradients before clipping.
@@ -142,6 +152,7 @@ pub enum FitError<E> {
 struct Plan<'a> {
     config: &'a TrainConfig,
     lengths: Vec<usize>,
+    num_labelled: usize,
     /// First step of each epoch; one more at the end.
     first_steps: Vec<usize>,
     /// The epoch that `batches` are of.
@@ -150,10 +161,10 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(config: &'a TrainConfig, examples: &[Example]) -> Self {
+    fn new(config: &'a TrainConfig, examples: &[Example], num_labelled: usize) -> Self {
         let lengths = examples.iter().map(|example| example.input_ids.len()).collect();
         let (epoch, batches, first_steps) = (usize::MAX, vec![], vec![0]);
-        let mut plan = Self { config, lengths, first_steps, epoch, batches };
+        let mut plan = Self { config, lengths, num_labelled, first_steps, epoch, batches };
         for epoch in 0..config.epochs {
             let steps = plan.of_epoch(epoch).len().div_ceil(config.gradient_accumulation);
             plan.first_steps.push(plan.first_steps[epoch] + steps);
@@ -162,7 +173,29 @@ impl<'a> Plan<'a> {
     }
 
     fn of_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
-        shuffled_batches(&self.lengths, self.config.batch, self.config.stream(1, epoch as u64))
+        let seed = self.config.stream(1, epoch as u64);
+        shuffled_batches(self.examples_of_epoch(epoch), &self.lengths, self.config.batch, seed)
+    }
+
+    /// All examples; or with a ratio the labelled ones and the next part of the text, which is taken
+    /// in an order that is new each time it has been through.
+    fn examples_of_epoch(&self, epoch: usize) -> Vec<usize> {
+        let (labelled, all) = (self.num_labelled, self.lengths.len());
+        let text = all - labelled;
+        let Some(ratio) = self.config.text_ratio.filter(|_| text > 0) else {
+            return (0..all).collect();
+        };
+        let count = (ratio * labelled.max(1) as f64).round() as usize;
+        let mut examples: Vec<usize> = (0..labelled).collect();
+        let mut place = epoch * count;
+        while place < (epoch + 1) * count {
+            let (pass, start) = (place / text, place % text);
+            let taken = (text - start).min((epoch + 1) * count - place);
+            let order = shuffled(text, self.config.stream(3, pass as u64));
+            examples.extend(order[start..start + taken].iter().map(|index| labelled + index));
+            place += taken;
+        }
+        examples
     }
 
     fn total_steps(&self) -> usize {
@@ -200,8 +233,19 @@ impl<'a> Plan<'a> {
 }
 
 /// The number of steps a run will take, for a progress bar.
-pub fn total_steps(config: &TrainConfig, examples: &[Example]) -> usize {
-    Plan::new(config, examples).total_steps()
+pub fn total_steps(config: &TrainConfig, examples: &[Example], num_labelled: usize) -> usize {
+    Plan::new(config, examples, num_labelled).total_steps()
+}
+
+/// The examples that are learned from in an epoch, counted from 0, before they are shuffled into
+/// batches.
+pub fn examples_of_epoch(
+    config: &TrainConfig,
+    examples: &[Example],
+    num_labelled: usize,
+    epoch: usize,
+) -> Vec<usize> {
+    Plan::new(config, examples, num_labelled).examples_of_epoch(epoch)
 }
 
 /// Trains until all steps are taken, patience is out, or `observe` says stop.
@@ -218,7 +262,7 @@ pub async fn fit<E>(
     if task.train.is_empty() {
         return Err(FitError::Empty);
     }
-    let mut plan = Plan::new(config, task.train);
+    let mut plan = Plan::new(config, task.train, task.num_labelled);
     let patience = config.patience.unwrap_or(usize::MAX);
     if state.progress.evaluations_since_best >= patience {
         return Ok(Ending::OutOfPatience);
@@ -232,7 +276,9 @@ pub async fn fit<E>(
             config.learning_rate,
         );
         let batches = plan.step(state.progress.step).to_vec();
-        let tensors = train_step(state, task, config, &batches, rate);
+        let done = state.progress.step as f64 / plan.total_steps() as f64;
+        let objective = config.objective.at(done);
+        let tensors = train_step(state, task, config, &objective, &batches, rate);
         let step = state.progress.step;
         let (epoch, learning_rate) = (plan.epochs_done(step), rate);
         pending.push(PendingStep { step, epoch, learning_rate, tensors });
@@ -275,6 +321,7 @@ struct StepTensors {
     total: Tensor<1>,
     hard: Tensor<1>,
     soft: Option<Tensor<1>>,
+    hidden: Option<Tensor<1>>,
     gradient_norm: Tensor<1>,
     subwords: usize,
 }
@@ -291,52 +338,77 @@ fn train_step(
     state: &mut TrainState,
     task: &Task<'_>,
     config: &TrainConfig,
+    objective: &Objective,
     batches: &[Vec<usize>],
     learning_rate: f64,
 ) -> StepTensors {
-    let device = state.model.device();
+    let device = state.model.classifier.device();
     let mut whole = BatchCounts::default();
     for indices in batches {
         whole += counts(&choose(task.train, indices));
     }
     let mut accumulator = GradientsAccumulator::new();
     let mut gradients = GradientsParams::new();
-    let mut sums: Option<(Tensor<1>, Tensor<1>, Option<Tensor<1>>)> = None;
+    let mut sums: Option<[Option<Tensor<1>>; 4]> = None;
     for (micro, indices) in batches.iter().enumerate() {
         let batch = Batch::new(&choose(task.train, indices), task.pad_token_id, &device);
         let [_, seq_len] = batch.input_ids.dims();
         let stream = (state.progress.step * config.gradient_accumulation + micro) as u64;
         let mut noise = Noise::seeded(config.stream(2, stream));
-        let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
-        let logits = state.model.forward(input_ids, mask, batch.is_padded, &mut noise);
-        let teacher = task.teacher_logits.filter(|_| config.objective.is_soft());
+        let (logits, hidden_pairs) = forward(&state.model, task, objective, &batch, &mut noise);
+        let teacher = task.teacher_logits.filter(|_| objective.is_soft());
         let teacher = teacher.map(|logits| logits.batch(indices, seq_len, &device));
-        let losses = config.objective.losses(logits, teacher, &batch, &whole);
-        let read = |loss: Tensor<1>| loss.without_autodiff();
-        let (total, hard) = (read(losses.total.clone()), read(losses.hard));
-        let soft = losses.soft.map(read);
+        let losses = objective.losses(logits, teacher, hidden_pairs, &batch, &whole);
+        let told = [Some(losses.total.clone()), Some(losses.hard), losses.soft, losses.hidden];
+        let told = told.map(|loss| loss.map(Tensor::without_autodiff));
         gradients = GradientsParams::from_grads(losses.total.backward(), &state.model);
         if batches.len() > 1 {
             accumulator.accumulate(&state.model, std::mem::take(&mut gradients));
         }
         sums = Some(match sums.take() {
-            None => (total, hard, soft),
-            Some((all, all_hard, all_soft)) => {
-                (all + total, all_hard + hard, all_soft.zip(soft).map(|(all, soft)| all + soft))
+            None => told,
+            Some(sums) => {
+                let mut told = told.into_iter();
+                sums.map(|sum| sum.zip(told.next().flatten()).map(|(sum, loss)| sum + loss))
             }
         });
     }
     if batches.len() > 1 {
         gradients = accumulator.grads();
     }
-    let (total, hard, soft) = sums.expect("a step has a batch");
+    let [Some(total), Some(hard), soft, hidden] = sums.expect("a step has a batch") else {
+        unreachable!("every batch has these two losses")
+    };
     // The optimiser works in place where it holds the only reference, so the model is moved there.
-    let model = std::mem::replace(&mut state.model, TokenClassifier::placeholder(&device));
+    let model = std::mem::replace(&mut state.model, Trainee::placeholder(&device));
     let (model, gradient_norm) =
         state.optimizer.step(model, gradients, learning_rate, config.max_gradient_norm);
     state.model = model;
     state.progress.step += 1;
-    StepTensors { total, hard, soft, gradient_norm, subwords: whole.subwords }
+    StepTensors { total, hard, soft, hidden, gradient_norm, subwords: whole.subwords }
+}
+
+/// The logits of a batch, and the hidden states to compare where they are compared.
+fn forward(
+    model: &Trainee,
+    task: &Task<'_>,
+    objective: &Objective,
+    batch: &Batch,
+    noise: &mut Noise,
+) -> (Tensor<3>, HiddenPairs) {
+    let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
+    let Some(teacher) = task.teacher.filter(|_| objective.hidden_weight > 0.0) else {
+        return (model.classifier.forward(input_ids, mask, batch.is_padded, noise), vec![]);
+    };
+    let ids = input_ids.clone().without_autodiff();
+    let theirs =
+        teacher.forward_with_hidden_states(ids, mask.clone().without_autodiff(), &mut Noise::off());
+    let ours = model.classifier.forward_with_hidden_states(input_ids, mask, noise);
+    let layers = theirs.hidden_states.len() - 1;
+    let projected = model.project(&ours.hidden_states, layers).into_iter();
+    let pairs =
+        projected.map(|(student, layer)| (student, theirs.hidden_states[layer].clone().autodiff()));
+    (ours.logits, pairs.collect())
 }
 
 fn choose<'a>(examples: &'a [Example], indices: &[usize]) -> Vec<&'a Example> {
@@ -347,22 +419,25 @@ fn choose<'a>(examples: &'a [Example], indices: &[usize]) -> Vec<&'a Example> {
 async fn read_steps(steps: Vec<PendingStep>) -> Vec<StepRecord> {
     let mut transaction = Transaction::default();
     for PendingStep { tensors, .. } in &steps {
-        let soft = tensors.soft.clone().unwrap_or_else(|| tensors.hard.zeros_like());
-        for tensor in [&tensors.total, &tensors.hard, &soft, &tensors.gradient_norm] {
+        let zero = || tensors.hard.zeros_like();
+        let soft = tensors.soft.clone().unwrap_or_else(zero);
+        let hidden = tensors.hidden.clone().unwrap_or_else(zero);
+        for tensor in [&tensors.total, &tensors.hard, &soft, &hidden, &tensors.gradient_norm] {
             transaction = transaction.register(tensor.clone());
         }
     }
     let data = transaction.execute_async().await.expect("a device that trains gives its losses");
     let values: Vec<f64> = data.iter().flat_map(|data| data.iter::<f64>()).collect();
-    let values = values.as_chunks::<4>().0;
+    let values = values.as_chunks::<5>().0;
     let steps = steps.into_iter().zip(values);
     steps
-        .map(|(pending, [loss, hard_loss, soft_loss, gradient_norm])| StepRecord {
+        .map(|(pending, [loss, hard_loss, soft_loss, hidden_loss, gradient_norm])| StepRecord {
             step: pending.step,
             epoch: pending.epoch,
             loss: *loss,
             soft_loss: pending.tensors.soft.is_some().then_some(*soft_loss),
             hard_loss: *hard_loss,
+            hidden_loss: pending.tensors.hidden.is_some().then_some(*hidden_loss),
             learning_rate: pending.learning_rate,
             gradient_norm: *gradient_norm,
             subwords: pending.tensors.subwords,
@@ -378,7 +453,7 @@ async fn evaluate_step<E>(
     epoch: f64,
     observe: &mut impl FnMut(Event<'_>) -> Result<Control, E>,
 ) -> Result<Control, FitError<E>> {
-    let model = state.model.valid();
+    let model = state.model.classifier.valid();
     let evaluation =
         evaluate(&model, task.labels, dev, task.pad_token_id, Decoding::default(), || true).await;
     let evaluation = evaluation.expect("nothing stops it");

@@ -6,3 +6,4 @@ pub mod evaluate;
 pub mod fit;
 pub mod schedule;
 pub mod state;
+pub mod trainee;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::adamw::AdamW;
+use super::trainee::Trainee;
 use crate::checkpoint::weights::{Gather, NamedTensor, read_tensors};
-use crate::model::TokenClassifier;
 
 /// How far a run is. Batches and dropout follow from the seed and the step, so nothing else of them
 /// is kept.
@@ -31,7 +31,7 @@ pub struct Progress {
 #[derive(Clone, Debug)]
 pub struct TrainState {
     /// The model, on a device with autodiff.
-    pub model: TokenClassifier,
+    pub model: Trainee,
     /// The optimiser.
     pub optimizer: AdamW,
     /// How far it is.
@@ -92,7 +92,7 @@ impl TrainState {
             .iter()
             .map(|(name, tensor)| (name["model/".len()..].to_owned(), tensor.values.len()))
             .collect();
-        let device = self.model.device().inner();
+        let device = self.model.classifier.device().inner();
         let mut fill = Fill { values, path: vec![], wrong: None };
         let model = self.model.clone().map(&mut fill);
         if let Some(name) = fill.wrong.or_else(|| fill.values.into_keys().next()) {

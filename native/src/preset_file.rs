@@ -1,0 +1,183 @@
+//! Presets: files of flags, spliced in before the ones that were typed, which override them.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::cli::Cli;
+use crate::store;
+
+/// The presets that ship with the program.
+const SHIPPED: [(&str, &str); 1] = [("seed", include_str!("../presets/seed.toml"))];
+
+/// Reads a command line, with the flags of its `--preset` put in.
+///
+/// # Errors
+///
+/// A preset that is not there, is no TOML table of flags, or has a flag that the command lacks. What
+/// is wrong with the typed flags themselves ends the process, as clap does it.
+pub fn parse(typed: Vec<OsString>) -> Result<Cli> {
+    let Some(name) = preset_name(&typed) else {
+        return Ok(from_matches(&typed).unwrap_or_else(|error| error.exit()));
+    };
+    let (source, text) = read(&name)?;
+    let flags = flags(&text).with_context(|| format!("preset {source}"))?;
+    let mut spliced = typed.clone();
+    // Behind the program and the command.
+    spliced.splice(2..2, flags);
+    from_matches(&spliced).or_else(|error| {
+        // An error of the typed flags alone is told as ever.
+        if let Err(error) = from_matches(&typed) {
+            error.exit();
+        }
+        let told = error.to_string();
+        let first = told.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        bail!("preset {source}: {first}; expected flags of the command, without their dashes")
+    })
+}
+
+fn from_matches(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    // `--epochs 3` after the preset's `--epochs 10` wins.
+    let command = Cli::command().args_override_self(true);
+    let command = command.mut_subcommands(|command| command.args_override_self(true));
+    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+/// The last `--preset` that was typed.
+fn preset_name(typed: &[OsString]) -> Option<String> {
+    let texts: Vec<&str> = typed.iter().map(|text| text.to_str().unwrap_or_default()).collect();
+    if texts.get(1) != Some(&"distill") {
+        return None;
+    }
+    let mut name = None;
+    for (place, text) in texts.iter().enumerate() {
+        match text.strip_prefix("--preset") {
+            Some("") => name = texts.get(place + 1).copied(),
+            Some(rest) => name = rest.strip_prefix('=').or(name),
+            None => {}
+        }
+    }
+    name.map(str::to_owned)
+}
+
+/// A preset's text, by its name or its file.
+fn read(name: &str) -> Result<(String, String)> {
+    if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+        return Ok((format!("`{name}`"), (*text).to_owned()));
+    }
+    let path = Path::new(name);
+    if !path.is_file() {
+        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+        bail!("--preset {name}: expected {} or a file of flags (.toml)", names.join(", "));
+    }
+    let text = String::from_utf8(store::read(path)?)
+        .with_context(|| format!("{name}: expected text in UTF-8"))?;
+    Ok((name.to_owned(), text))
+}
+
+/// `epochs = 10` as `--epochs=10`; `true` as the bare flag, `false` as none.
+fn flags(text: &str) -> Result<Vec<OsString>> {
+    let table: toml::Table =
+        toml::from_str(text).context("expected lines `flag = value` (TOML)")?;
+    let mut flags = Vec::new();
+    for (name, value) in table {
+        let value = match value {
+            toml::Value::Boolean(true) => {
+                flags.push(format!("--{name}").into());
+                continue;
+            }
+            toml::Value::Boolean(false) => continue,
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            other => {
+                bail!("`{name}` is {}; expected a text, a number, true or false", other.type_str())
+            }
+        };
+        flags.push(format!("--{name}={value}").into());
+    }
+    Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Command, DistillArgs};
+    use crate::preset::{distill, student};
+    use understudy_shared::data::batch::BatchBudget;
+    use understudy_shared::loss::objective::{Combination, Objective};
+    use understudy_shared::model::BertConfig;
+    use understudy_shared::train::adamw::AdamWConfig;
+
+    fn parsed(flags: &str) -> Result<DistillArgs> {
+        let typed = format!("understudy distill --teacher t --data d --out o {flags}");
+        let cli = parse(typed.split_whitespace().map(OsString::from).collect())?;
+        match cli.command {
+            Command::Distill(args) => Ok(args),
+            other => bail!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_preset_seed_is_the_reference() -> Result<()> {
+        let args = parsed("--preset seed")?;
+        let config = distill(&args)?;
+        assert_eq!((config.epochs, config.batch), (10, BatchBudget::Sentences(32)));
+        assert_eq!((config.learning_rate, config.warmup_steps), (3e-4, 400));
+        assert_eq!((config.max_gradient_norm, config.text_ratio), (Some(3.0), None));
+        assert_eq!((config.gradient_accumulation, config.seed), (1, 0));
+        let optimizer = AdamWConfig { weight_decay: 1e-6, ..AdamWConfig::default() };
+        assert_eq!(config.optimizer, optimizer);
+        assert_eq!(config.objective, Objective::reference());
+        assert_eq!(student(&args, 28_996, 0)?, BertConfig::reference_student());
+        Ok(())
+    }
+
+    #[test]
+    fn typed_flags_override_the_preset_wherever_they_stand() -> Result<()> {
+        for flags in
+            ["--preset seed --epochs 2 --alpha 0.7", "--alpha=0.7 --epochs=2 --preset=seed"]
+        {
+            let config = distill(&parsed(flags)?)?;
+            assert_eq!((config.epochs, config.learning_rate), (2, 3e-4));
+            assert_eq!(config.objective.combination, Combination::Weighted { alpha: 0.7 });
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_shipped_preset_is_a_valid_command_line() -> Result<()> {
+        for (name, _) in SHIPPED {
+            let args = parsed(&format!("--preset {name}"))?;
+            distill(&args)?;
+            student(&args, 28_996, 0)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn presets_that_are_none_are_told() -> Result<()> {
+        let check = |flags: &str, expected: &str| {
+            let message = format!("{:#}", parsed(flags).expect_err(flags));
+            assert!(message.contains(expected), "{message}");
+        };
+        check("--preset best-of-all", "--preset best-of-all: expected seed");
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("mine.toml");
+        let flags = format!("--preset {}", path.display());
+        for (text, expected) in [
+            ("epochs", "expected lines `flag = value` (TOML)"),
+            ("epoch = 3", "unexpected argument '--epoch'"),
+            ("epochs = [3]", "`epochs` is array; expected a text, a number, true or false"),
+            ("epochs = \"many\"", "invalid value 'many'"),
+        ] {
+            std::fs::write(&path, text)?;
+            check(&flags, expected);
+        }
+        std::fs::write(&path, "# mine\nepochs = 3\nplain-sum = false\n")?;
+        assert_eq!(parsed(&flags)?.train.epochs, Some(3));
+        Ok(())
+    }
+}
