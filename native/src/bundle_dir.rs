@@ -1,4 +1,4 @@
-//! A bundle on disk: three files that belong together.
+//! A bundle on disk: configuration, tokenizer and weights, which belong together.
 
 use std::path::{Path, PathBuf};
 

@@ -79,18 +79,12 @@ pub struct Chart {
 
 /// A chart as a file of its own, light or dark as the viewer is.
 pub fn standalone(chart: &Chart) -> String {
-    let svg = chart.svg();
-    let style = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\"><style>\
-         svg{{--text:#333;--grid:#ddd;--line-one:#1a5fb4;--line-two:#a33;--page:#fff;\
-         font-family:system-ui,sans-serif;background:var(--page)}}\
-         @media(prefers-color-scheme:dark){{svg{{--text:#ddd;--grid:#444;--line-one:#7ab7ff;\
-         --line-two:#ff9d8a;--page:#16181d}}}}{STYLE}</style>"
-    );
-    let (head, body) = svg.split_once('>').unwrap_or((svg.as_str(), ""));
-    let head = head.replacen("<svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"", 1);
-    let style = style.split_once('>').map_or("", |(_, style)| style);
-    format!("{head}>{style}{body}")
+    let colours = "svg{--text:#333;--grid:#ddd;--line-one:#1a5fb4;--line-two:#a33;--page:#fff;\
+         font-family:system-ui,sans-serif;background:var(--page)}\
+         @media(prefers-color-scheme:dark){svg{--text:#ddd;--grid:#444;--line-one:#7ab7ff;\
+         --line-two:#ff9d8a;--page:#16181d}}";
+    let svg = chart.svg().replacen("<svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"", 1);
+    svg.replacen('>', &format!("><style>{colours}{STYLE}</style>"), 1)
 }
 
 impl Chart {

@@ -190,8 +190,8 @@ pub struct TrainArgs {
     /// Highest learning rate
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Steps of linear warm-up [default: for finetune the reference's 1000, for --preset seed its
-    /// 400, else and in runs of under 2000 steps a tenth of all]
+    /// Steps of linear warm-up [default: a tenth of all steps; in a finetune of 2000 steps or more the
+    /// reference's 1000]
     #[arg(long)]
     pub warmup_steps: Option<usize>,
     /// Decay of AdamW's mean of gradients
@@ -237,7 +237,7 @@ pub struct TrainArgs {
 pub enum InitName {
     /// Random weights
     Random,
-    /// The teacher's token, position and type tables in the student's width (PCA); random layers
+    /// The teacher's token, position and type tables in the student's width (SVD); random layers
     Teacher,
 }
 

@@ -38,7 +38,26 @@ const ENDINGS: [&str; 3] = ["txt", "conll", "jsonl"];
 
 /// Reads `train`, `valid` (or `dev`, `validation`) and `test` of a folder.
 pub fn read_splits(folder: &Path) -> Result<Splits> {
-    let required = |names: &[&str]| match find(folder, names) {
+    Ok(Splits {
+        train: read_train(folder)?,
+        valid: required(folder, &["valid", "dev", "validation"])?,
+        test: find(folder, &["test"]).map(|path| read_labelled(&path)).transpose()?,
+    })
+}
+
+/// Reads `train` of a folder.
+pub fn read_train(folder: &Path) -> Result<Labelled> {
+    if !folder.is_dir() {
+        bail!(
+            "{}: no such folder; expected a folder with train, valid and test files",
+            folder.display()
+        );
+    }
+    required(folder, &["train"])
+}
+
+fn required(folder: &Path, names: &[&str]) -> Result<Labelled> {
+    match find(folder, names) {
         Some(path) => read_labelled(&path),
         None => bail!(
             "{}: no {} file; expected {}.txt, .conll or .jsonl in the folder",
@@ -46,18 +65,7 @@ pub fn read_splits(folder: &Path) -> Result<Splits> {
             names[0],
             names.join(" / ")
         ),
-    };
-    if !folder.is_dir() {
-        bail!(
-            "{}: no such folder; expected a folder with train, valid and test files",
-            folder.display()
-        );
     }
-    Ok(Splits {
-        train: required(&["train"])?,
-        valid: required(&["valid", "dev", "validation"])?,
-        test: find(folder, &["test"]).map(|path| read_labelled(&path)).transpose()?,
-    })
 }
 
 fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {

@@ -2,14 +2,14 @@
 //! interrupted loses a chunk at most, and several machines can label a part of the chunks each.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail, ensure};
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::data::batch::BatchBudget;
 use understudy_shared::data::example::Example;
 use understudy_shared::infer::logits::for_each_logits;
-use understudy_shared::infer::teacher::{TeacherLogits, cache_key};
+use understudy_shared::infer::teacher::{TeacherLogits, cache_key, teacher_key};
 
 use crate::bundle_dir::BundleDir;
 use crate::progress::Progress;
@@ -51,18 +51,20 @@ impl std::str::FromStr for Shard {
 /// The logits of one teacher on disk.
 pub struct Labelling<'a> {
     folder: PathBuf,
-    files: &'a BundleDir,
+    /// SHA-256 over the teacher's files.
+    teacher_key: [u8; 32],
     teacher: &'a Bundle,
     quiet: bool,
 }
 
 /// What came of labelling.
-pub struct Labelled {
-    /// The logits of all examples that were asked for.
-    pub logits: TeacherLogits,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
     /// Chunks that were there before.
     pub found: usize,
-    /// All chunks.
+    /// Chunks that were labelled now and kept on disk.
+    pub kept: usize,
+    /// All chunks of the part that was asked for.
     pub chunks: usize,
 }
 
@@ -70,7 +72,7 @@ impl<'a> Labelling<'a> {
     /// In `folder`, or else in the user's cache folder.
     pub fn new(
         folder: Option<&Path>,
-        files: &'a BundleDir,
+        files: &BundleDir,
         teacher: &'a Bundle,
         quiet: bool,
     ) -> Result<Self> {
@@ -78,7 +80,8 @@ impl<'a> Labelling<'a> {
             Some(folder) => folder.to_path_buf(),
             None => cache_folder()?,
         };
-        Ok(Self { folder, files, teacher, quiet })
+        let teacher_key = teacher_key(&[&files.config, &files.weights]);
+        Ok(Self { folder, teacher_key, teacher, quiet })
     }
 
     /// Where the logits are.
@@ -86,52 +89,62 @@ impl<'a> Labelling<'a> {
         &self.folder
     }
 
-    /// The logits of all examples: found, or computed and left there. `sources` are cut into chunks
-    /// one by one, so that a text has the same chunks whatever stands beside it.
+    /// Gives `sink` the logits of all examples, chunk by chunk: found, or computed and left on disk.
+    /// `sources` are cut into chunks one by one, so that a text has the same chunks whatever stands
+    /// beside it.
     ///
     /// # Errors
     ///
-    /// When it was interrupted; what was labelled until then is kept.
-    pub fn label(&self, sources: &[&[Example]], shard: Shard) -> Result<Labelled> {
-        let num_labels = self.teacher.labels.len();
-        let chunks: Vec<&[Example]> =
+    /// When it was interrupted; the chunks that were finished are kept.
+    pub fn label(
+        &self,
+        sources: &[&[Example]],
+        shard: Shard,
+        mut sink: impl FnMut(TeacherLogits),
+    ) -> Result<Counts> {
+        let all: Vec<&[Example]> =
             sources.iter().flat_map(|examples| examples.chunks(CHUNK)).collect();
-        let mine = |number: &usize| number % shard.count == shard.index;
-        let wanted = (0..chunks.len()).filter(mine).collect::<Vec<_>>();
-        let examples = wanted.iter().map(|number| chunks[*number].len()).sum();
+        let chunks: Vec<&[Example]> =
+            all.into_iter().skip(shard.index).step_by(shard.count).collect();
+        let examples = chunks.iter().map(|chunk| chunk.len()).sum();
         let mut progress = Progress::count(self.quiet, "teacher labels", examples);
-        let mut labelled =
-            Labelled { logits: TeacherLogits::empty(num_labels), found: 0, chunks: wanted.len() };
+        let mut counts = Counts { chunks: chunks.len(), ..Counts::default() };
         let mut can_keep = true;
-        for number in wanted {
-            let chunk = chunks[number];
+        for chunk in chunks {
             let path = self.path(chunk);
-            let found = self.read(&path, chunk, &progress);
-            let is_new = found.is_none();
-            let logits = match found {
-                Some(logits) => {
-                    labelled.found += 1;
-                    progress.advance(chunk.len());
-                    logits
-                }
-                None => self.compute(chunk, &mut progress, &runner::stop_flag())?,
-            };
-            if is_new
-                && can_keep
-                && let Err(error) = self.keep(&path, &logits)
-            {
-                // Without the cache the next run labels again; this one goes on.
-                progress.message(&format!("{error:#}; going on without keeping the logits"));
-                can_keep = false;
+            if let Some(logits) = self.read(&path, chunk, &progress) {
+                counts.found += 1;
+                progress.advance(chunk.len());
+                sink(logits);
+                continue;
             }
-            labelled.logits.append(&logits);
+            let Some(logits) = self.compute(chunk, &mut progress) else {
+                bail!(
+                    "stopped while the teacher labelled the text; {} of {} chunks are in {}, and \
+                     the same command goes on from there",
+                    counts.found + counts.kept,
+                    counts.chunks,
+                    self.folder.display()
+                );
+            };
+            if can_keep {
+                match self.keep(&path, &logits) {
+                    Ok(()) => counts.kept += 1,
+                    // Without the cache the next run labels again; this one goes on.
+                    Err(error) => {
+                        progress
+                            .message(&format!("{error:#}; going on without keeping the logits"));
+                        can_keep = false;
+                    }
+                }
+            }
+            sink(logits);
         }
-        Ok(labelled)
+        Ok(counts)
     }
 
     fn path(&self, chunk: &[Example]) -> PathBuf {
-        let key = cache_key(&[&self.files.config, &self.files.weights], chunk);
-        self.folder.join(format!("{key}.safetensors"))
+        self.folder.join(format!("{}.safetensors", cache_key(&self.teacher_key, chunk)))
     }
 
     fn read(&self, path: &Path, chunk: &[Example], progress: &Progress) -> Option<TeacherLogits> {
@@ -148,30 +161,20 @@ impl<'a> Labelling<'a> {
         read.inspect_err(warn).ok()
     }
 
-    fn compute(
-        &self,
-        chunk: &[Example],
-        progress: &mut Progress,
-        stop: &AtomicBool,
-    ) -> Result<TeacherLogits> {
+    /// The logits of a chunk; `None` where it was interrupted before the end.
+    fn compute(&self, chunk: &[Example], progress: &mut Progress) -> Option<TeacherLogits> {
+        let stop = runner::stop_flag();
         let mut logits = TeacherLogits::zeros(chunk, self.teacher.labels.len());
         let (pad, budget) = (self.teacher.config.pad_token_id, BatchBudget::Subwords(2048));
-        let mut stopped = false;
+        let mut done = 0;
         let sink = |index: usize, values: &[f32]| {
             logits.set(index, values);
             progress.advance(1);
-            stopped = stop.load(Ordering::Relaxed);
-            !stopped
+            done += 1;
+            !stop.load(Ordering::Relaxed)
         };
         pollster::block_on(for_each_logits(&self.teacher.model, chunk, pad, budget, sink));
-        if stopped {
-            bail!(
-                "stopped while the teacher labelled the text; what it had labelled is kept in {}, \
-                 and the same command goes on from there",
-                self.folder.display()
-            );
-        }
-        Ok(logits)
+        (done == chunk.len()).then_some(logits)
     }
 
     fn keep(&self, path: &Path, logits: &TeacherLogits) -> Result<()> {

@@ -17,11 +17,7 @@ use crate::cli::{
 /// The reference's fine-tuning of its teacher: lr 5e-5, batch 32, 5 epochs, clip 3, weight decay
 /// 1e-6 on everything, 1000 warm-up steps.
 pub fn finetune(args: &TrainArgs) -> Result<TrainConfig> {
-    resolve(
-        args,
-        Objective::hard(),
-        Defaults { epochs: 5, learning_rate: 5e-5, warmup_steps: 1000 },
-    )
+    resolve(args, Objective::hard(), Defaults { epochs: 5, learning_rate: 5e-5 })
 }
 
 /// The settings of a distillation.
@@ -52,7 +48,7 @@ pub fn distill(args: &DistillArgs) -> Result<TrainConfig> {
     };
     let numbers = [("--hidden-weight", args.hidden_weight), ("--text-ratio", args.text_ratio)];
     for (flag, number) in numbers.into_iter().filter_map(|(flag, number)| Some((flag, number?))) {
-        ensure!(number.is_finite() && number >= 0.0, "{flag} {number}: expected 0 or more");
+        ensure!((0.0..=1e4).contains(&number), "{flag} {number}: expected 0 to 10000");
     }
     let objective = Objective {
         combination,
@@ -62,7 +58,7 @@ pub fn distill(args: &DistillArgs) -> Result<TrainConfig> {
         final_temperature: args.final_temperature,
         hidden_weight: args.hidden_weight.unwrap_or(0.0),
     };
-    let defaults = Defaults { epochs: 10, learning_rate: 3e-4, warmup_steps: 400 };
+    let defaults = Defaults { epochs: 10, learning_rate: 3e-4 };
     let config = resolve(&args.train, objective, defaults)?;
     Ok(TrainConfig { text_ratio: args.text_ratio, ..config })
 }
@@ -127,7 +123,6 @@ pub fn decoding(args: DecodingArgs) -> Decoding {
 struct Defaults {
     epochs: usize,
     learning_rate: f64,
-    warmup_steps: usize,
 }
 
 fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result<TrainConfig> {
@@ -171,7 +166,8 @@ fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result
             args.gradient_accumulation.unwrap_or(1),
         )?,
         learning_rate,
-        warmup_steps: args.warmup_steps.unwrap_or(defaults.warmup_steps),
+        // Where it is not given, the command sets it by the number of steps.
+        warmup_steps: args.warmup_steps.unwrap_or(0),
         max_gradient_norm: (max_gradient_norm > 0.0).then_some(max_gradient_norm),
         optimizer: AdamWConfig {
             beta_1: args.beta1,

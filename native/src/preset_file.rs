@@ -12,6 +12,9 @@ use crate::store;
 /// The presets that ship with the program.
 const SHIPPED: [(&str, &str); 1] = [("seed", include_str!("../presets/seed.toml"))];
 
+/// Flags that say which files a run reads and writes, not how it works.
+const NOT_SETTINGS: [&str; 7] = ["preset", "teacher", "data", "text", "cache", "out", "resume"];
+
 /// Reads a command line, with the flags of its `--preset` put in.
 ///
 /// # Errors
@@ -22,6 +25,10 @@ pub fn parse(typed: Vec<OsString>) -> Result<Cli> {
     let Some(name) = preset_name(&typed) else {
         return Ok(from_matches(&typed).unwrap_or_else(|error| error.exit()));
     };
+    let is_help = |text: &OsString| text == "--help" || text == "-h";
+    if typed.iter().any(is_help) {
+        return Ok(from_matches(&typed).unwrap_or_else(|error| error.exit()));
+    }
     let (source, text) = read(&name)?;
     let flags = flags(&text).with_context(|| format!("preset {source}"))?;
     let mut spliced = typed.clone();
@@ -83,6 +90,9 @@ fn flags(text: &str) -> Result<Vec<OsString>> {
         toml::from_str(text).context("expected lines `flag = value` (TOML)")?;
     let mut flags = Vec::new();
     for (name, value) in table {
+        if NOT_SETTINGS.contains(&name.as_str()) {
+            bail!("`{name}` is no setting; expected it on the command line");
+        }
         let value = match value {
             toml::Value::Boolean(true) => {
                 flags.push(format!("--{name}").into());
@@ -123,6 +133,14 @@ mod tests {
     #[test]
     fn the_preset_seed_is_the_reference() -> Result<()> {
         let args = parsed("--preset seed")?;
+        // All of it stands in the file, whatever the defaults are.
+        let train = &args.train;
+        assert_eq!((train.epochs, train.batch_size), (Some(10), Some(32)));
+        assert_eq!((train.learning_rate, train.warmup_steps), (Some(3e-4), Some(400)));
+        assert_eq!((train.weight_decay, train.max_gradient_norm), (Some(1e-6), Some(3.0)));
+        assert_eq!((args.hidden_size, args.num_hidden_layers), (Some(384), Some(6)));
+        assert_eq!((args.num_attention_heads, args.intermediate_size), (Some(6), Some(1024)));
+        assert_eq!((args.temperature, args.plain_sum), (Some(2.0), true));
         let config = distill(&args)?;
         assert_eq!((config.epochs, config.batch), (10, BatchBudget::Sentences(32)));
         assert_eq!((config.learning_rate, config.warmup_steps), (3e-4, 400));
@@ -172,6 +190,7 @@ mod tests {
             ("epoch = 3", "unexpected argument '--epoch'"),
             ("epochs = [3]", "`epochs` is array; expected a text, a number, true or false"),
             ("epochs = \"many\"", "invalid value 'many'"),
+            ("text = \"news.txt\"", "`text` is no setting; expected it on the command line"),
         ] {
             std::fs::write(&path, text)?;
             check(&flags, expected);

@@ -45,6 +45,8 @@ const BEST: &str = "best";
 pub struct Job<'a> {
     /// For people: what is trained.
     pub description: String,
+    /// What the model began with.
+    pub init: &'static str,
     /// What was typed.
     pub args: &'a TrainArgs,
     /// What it means.
@@ -136,7 +138,8 @@ pub fn stop_flag() -> Arc<AtomicBool> {
     Arc::clone(FLAG.get_or_init(install))
 }
 
-/// Trains `model`, on a device with autodiff and with its first weights, from the start or from the last checkpoint, and writes the report.
+/// Trains `model`, on a device with autodiff and with its first weights, from the start or from the
+/// last checkpoint, and writes the report.
 pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
     let (args, quiet) = (job.args, job.args.common.quiet);
     let folder = RunFolder::create(&args.out, args.resume)?;
@@ -197,6 +200,7 @@ fn snapshot(job: &Job<'_>) -> Value {
     json!({
         "understudy": env!("CARGO_PKG_VERSION"),
         "model": job.description,
+        "init": job.init,
         "train": job.config,
         "examples": job.options,
         "student_or_teacher": job.model_config,
@@ -400,6 +404,7 @@ impl Recorder<'_> {
                 "train": snapshot["train"],
                 "examples": snapshot["examples"],
                 "model": snapshot["student_or_teacher"],
+                "init": snapshot["init"],
             }),
             data: job.inputs.clone(),
             curve: log.kept().iter().filter_map(curve_point).collect(),

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! text with labels ─ data::{conll, tokenize, align, window} ─ examples ─ data::batch ─┐
-//! config.json + model.safetensors ─ checkpoint ─ model::TokenClassifier ──────────────┤
-//! teacher ─ infer::label ─ logits, cached ──── loss::distillation ────────────────────┤
+//! config.json + model.safetensors ─ checkpoint ─ model::TokenClassifier ─ compress ───┤
+//! teacher ─ infer::logits ─ infer::teacher, kept on disk ─ loss::objective ───────────┤
 //!                                                                            train::fit
-//! model + text ─ infer::{predict, decode, tag} ─ entities ─ metric::entity_f1
+//! model + text ─ infer::{logits, decode, tagger} ─ entities ─ metric::entity_f1
 //! ```
 //!
 //! Modules in reading order; each uses only those above it:
@@ -16,10 +16,10 @@
 //! | [`metric`] | entity precision, recall and F1, as seqeval counts them |
 //! | [`host`] | fused operations and parallel work on the CPU's memory |
 //! | [`model`] | `config.json`, embeddings, encoder, token classifier |
-//! | [`checkpoint`] | Hugging Face names, safetensors bytes, bundles |
-//! | [`compress`] | truncated SVD, factorised token tables |
-//! | [`loss`] | cross entropy and distillation over counted sub-words |
-//! | [`infer`] | logits, decoding, tagging of raw text, teacher labels |
+//! | [`checkpoint`] | Hugging Face names, safetensors bytes, eight-bit matrices, bundles |
+//! | [`compress`] | truncated SVD, factorised token tables, a student's embeddings from its teacher's |
+//! | [`loss`] | cross entropy, distillation and hidden states over counted sub-words |
+//! | [`infer`] | logits, decoding, tagging of raw text, a teacher's stored logits |
 //! | [`train`] | schedule, AdamW, clipping, and the one training loop |
 //!
 //! The crate does no IO and reads no clock or environment: bytes go in, bytes come out. Threads are

@@ -228,8 +228,9 @@ fn oversized_weights() {
 #[test]
 fn weights_that_are_not_numbers() {
     let poison = |mut bytes: Vec<u8>| {
-        let len = bytes.len();
-        bytes[len - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        // The first weight stands behind the header's length and the header.
+        let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+        bytes[8 + header..12 + header].copy_from_slice(&f32::NAN.to_le_bytes());
         bytes
     };
     model("model.safetensors", poison, "holds NaN at index");
@@ -284,6 +285,14 @@ fn settings_out_of_range() {
         ("--checkpoint-minutes inf", "--checkpoint-minutes inf: expected 0 to"),
         ("--beta2 1", "--beta2 1: expected 0 up to but not including 1"),
         ("--epsilon 0", "--epsilon 0: expected a number above 0"),
+        ("--final-alpha 3", "--final-alpha 3: expected a number from 0 to 1"),
+        ("--final-alpha 0.5 --plain-sum", "--final-alpha with --plain-sum: expected one of them"),
+        ("--final-temperature 0", "--final-temperature 0: expected a number above 0"),
+        ("--hidden-weight=-1", "--hidden-weight -1: expected 0 to 10000"),
+        ("--text-ratio 2", "--text-ratio without text: expected --text FILE too"),
+        ("--embedding-rank 384", "`embedding_rank` is 384; expected a rank below hidden_size"),
+        ("--init teacher --hidden-size 96 --num-attention-heads 2", "the student is 96 wide, its"),
+        ("--preset none", "--preset none: expected seed or a file of flags"),
     ];
     for (flags, expected) in cases {
         let arguments =

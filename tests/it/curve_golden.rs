@@ -162,7 +162,7 @@ fn check(name: &str, placement: Placement) {
             worst.max(check_near(&format!("{what}, norm"), norm, step.gradient_norm, tolerance));
     }
     println!("{name}: steps {worst:e}");
-    let weights = pollster::block_on(read_back(&model));
+    let weights = pollster::block_on(read_back(&model.classifier));
     assert_eq!(curve.final_weights.len(), 6);
     for (tensor, golden) in &curve.final_weights {
         let ours = weights.iter().find(|ours| ours.name == *tensor).expect("BERT's names");

@@ -255,7 +255,7 @@ fn weights_that_are_no_floats_are_refused() {
         let bytes = with_one("classifier.bias", dtype, |_| vec![0; 3 * size]);
         let message = read(&bytes).expect_err("no floats").to_string();
         let want = format!(
-            "model.safetensors: tensor `classifier.bias` is {dtype:?}; expected F32, F16 or BF16"
+            "model.safetensors: tensor `classifier.bias` is {dtype:?}; expected F32, F16, BF16, or I8 with scales"
         );
         assert_eq!(message, want);
     }
@@ -355,8 +355,12 @@ proptest! {
     /// Most changes fall on the header and on the first weights; whatever a file holds, it is
     /// refused or read, and what is read is finite.
     #[test]
-    fn no_damaged_file_panics(changes in prop::collection::vec((any::<u8>(), any::<Index>(), any::<u8>()), 1..5)) {
-        let mut bytes = to_bytes(&random_tensors(&config(), 2, 1)[..], StoredAs::F16).expect("finite");
+    fn no_damaged_file_panics(
+        is_int8: bool,
+        changes in prop::collection::vec((any::<u8>(), any::<Index>(), any::<u8>()), 1..5),
+    ) {
+        let stored_as = if is_int8 { StoredAs::Int8 } else { StoredAs::F16 };
+        let mut bytes = to_bytes(&random_tensors(&config(), 2, 1)[..], stored_as).expect("finite");
         for (kind, place, byte) in changes {
             let end = if kind % 2 == 0 { bytes.len() } else { bytes.len().min(2600) };
             if end == 0 {

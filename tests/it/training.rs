@@ -269,7 +269,7 @@ fn hidden_matching(
 #[test]
 fn hidden_states_are_matched_and_the_projections_are_kept_in_the_checkpoint() {
     let objective = Objective { hidden_weight: 2.0, ..Objective::reference() };
-    let config = TrainConfig { epochs: 8, objective, ..train_config() };
+    let config = TrainConfig { epochs: 30, learning_rate: 1e-2, objective, ..train_config() };
     let student = BertConfig { hidden_size: 16, num_hidden_layers: 1, ..model_config(0.1) };
     let fresh = |seed| {
         let device = Device::flex().autodiff();
@@ -283,7 +283,7 @@ fn hidden_states_are_matched_and_the_projections_are_kept_in_the_checkpoint() {
     let (first, last) = (mean(&steps[..3], hidden), mean(&steps[steps.len() - 3..], hidden));
     assert!(last < 0.7 * first, "{first} to {last}");
     for record in &steps {
-        let parts = record.soft_loss.expect("soft") + record.hard_loss + hidden(record);
+        let parts = record.soft_loss.expect("soft") + record.hard_loss + 2.0 * hidden(record);
         assert!((record.loss - parts).abs() < 1e-5 * parts, "step {}", record.step);
     }
     let mut state = fresh(1);
@@ -298,7 +298,7 @@ fn hidden_states_are_matched_and_the_projections_are_kept_in_the_checkpoint() {
 #[test]
 fn text_is_taken_in_turn_in_the_set_ratio() {
     let train = train_examples(30);
-    let (num_labelled, seen) = (8, std::cell::RefCell::new(vec![0usize; 30]));
+    let (num_labelled, mut seen) = (8, vec![0usize; 30]);
     let config = TrainConfig {
         epochs: 4,
         batch: BatchBudget::Sentences(5),
@@ -312,14 +312,33 @@ fn text_is_taken_in_turn_in_the_set_ratio() {
     let none = TrainConfig { text_ratio: Some(0.0), ..config.clone() };
     assert_eq!(total_steps(&none, &train, num_labelled), 4 * 2);
     for epoch in 0..4 {
-        for index in examples_of_epoch(&config, &train, num_labelled, epoch) {
-            seen.borrow_mut()[index] += 1;
+        for index in examples_of_epoch(&config, train.len(), num_labelled, epoch) {
+            seen[index] += 1;
         }
     }
-    let seen = seen.into_inner();
     assert!(seen[..num_labelled].iter().all(|count| *count == 4), "{seen:?}");
     assert!(seen[num_labelled..].iter().all(|count| (2..=3).contains(count)), "{seen:?}");
     assert_eq!(seen[num_labelled..].iter().sum::<usize>(), 48);
+}
+
+#[test]
+fn the_loss_follows_its_schedule() {
+    let train = train_examples(24);
+    let teacher = teacher_logits(&train, 5);
+    let objective = Objective {
+        combination: Combination::Weighted { alpha: 1.0 },
+        final_alpha: Some(0.0),
+        ..Objective::reference()
+    };
+    let config = TrainConfig { epochs: 2, objective, ..train_config() };
+    let told = run(&config, 0.0, &train, Some(&teacher), None);
+    let count = told.steps.len() as f64;
+    for (index, record) in told.steps.iter().enumerate() {
+        let alpha = 1.0 - index as f64 / count;
+        let soft = record.soft_loss.expect("a soft loss");
+        let want = alpha * soft + (1.0 - alpha) * record.hard_loss;
+        assert!((record.loss - want).abs() < 1e-5 * want, "step {}", record.step);
+    }
 }
 
 #[test]

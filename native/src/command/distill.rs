@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::compress::student_init::init_embeddings;
 use understudy_shared::data::example::{Example, ExampleOptions, unlabelled_examples};
@@ -24,6 +24,10 @@ use crate::{device, preset};
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
     let mut config = preset::distill(args)?;
+    ensure!(
+        args.text_ratio.is_none() || !args.text.is_empty(),
+        "--text-ratio without text: expected --text FILE too"
+    );
     RunFolder::check(&args.train.out, args.train.resume)?;
     let splits = dataset::read_splits(&args.train.data)?;
     let files = BundleDir::read(&args.teacher)?;
@@ -32,6 +36,7 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     let student = preset::student(args, teacher.config.vocab_size, teacher.config.pad_token_id)?;
     let most = student.max_position_embeddings.min(teacher.config.max_position_embeddings);
     let options = preset::example_options(&args.train, most)?;
+    let model = new_student(args, &student, &teacher)?;
     let mut inputs = runner::split_files(&splits);
     inputs.extend(files.hashes());
     let runner::Prepared { train, dev, test } =
@@ -43,21 +48,24 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         false => None,
     };
     let num_labelled = sources[0].len();
-    let train = sources.concat();
+    let train: Vec<Example> = sources.into_iter().flatten().collect();
     if args.train.warmup_steps.is_none() {
         config.warmup_steps = total_steps(&config, &train, num_labelled) / 10;
     }
-    let model = new_student(args, &student, &teacher)?;
     let labels = teacher.labels.clone();
     let (teacher_config, teacher) = (teacher.config, teacher.model);
     // Without hidden states to compare, the teacher has done its work.
     let teacher = (config.objective.hidden_weight > 0.0).then_some(teacher);
     let model = match teacher {
-        Some(_) => Trainee::matching(model, &student, &teacher_config, args.train.common.seed),
+        Some(_) => Trainee::matching(model, &student, &teacher_config, config.stream(4, 0)),
         None => Trainee::new(model),
     };
     let job = Job {
         description: format!("student: {}", runner::describe(&student)),
+        init: match args.init {
+            None | Some(InitName::Random) => "random",
+            Some(InitName::Teacher) => "teacher's embeddings",
+        },
         args: &args.train,
         config,
         options,
@@ -142,10 +150,11 @@ fn label(
     let quiet = args.train.common.quiet;
     let labelling = Labelling::new(args.cache.as_deref(), files, teacher, quiet)?;
     let sources: Vec<&[Example]> = sources.iter().map(Vec::as_slice).collect();
-    let labelled = labelling.label(&sources, Shard::WHOLE)?;
-    if !quiet {
-        let whence = if labelled.found == labelled.chunks { "from" } else { "kept in" };
+    let mut logits = TeacherLogits::empty(teacher.labels.len());
+    let counts = labelling.label(&sources, Shard::WHOLE, |chunk| logits.append(&chunk))?;
+    if !quiet && counts.found + counts.kept == counts.chunks {
+        let whence = if counts.kept == 0 { "from" } else { "kept in" };
         eprintln!("teacher logits: {whence} {}", labelling.folder().display());
     }
-    Ok(labelled.logits)
+    Ok(logits)
 }

@@ -48,6 +48,8 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     if args.common.json {
         let mut object = scores_json(&evaluation.scores);
         object["loss"] = json!(evaluation.loss);
+        object["aggregation"] = json!(decoding.aggregation);
+        object["constrained"] = json!(decoding.constrained);
         object["decoding"] = json!(decodings);
         object["seconds"] = json!(seconds);
         object["subwords_per_second"] = json!(speed);

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use understudy_shared::checkpoint::bundle::{Bundle, to_files};
 use understudy_shared::checkpoint::weights::{StoredAs, read_back};
 use understudy_shared::compress::factorize::densify;
-use understudy_shared::data::example::ExampleOptions;
 use understudy_shared::infer::decode::Decoding;
 use understudy_shared::train::evaluate::{LabelledSet, SplitScores, evaluate};
 
@@ -16,7 +15,7 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::{DtypeName, ExportArgs};
 use crate::progress::Progress;
 use crate::report::FileHash;
-use crate::{dataset, device, store};
+use crate::{dataset, device, preset, store};
 use card::Card;
 
 /// What an exported bundle is, as it stands in its `report.json`.
@@ -45,16 +44,15 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let data = args.data.as_deref().map(dataset::read_labelled).transpose()?;
     let files = BundleDir::read(&args.model)?;
     let mut bundle = files.load(&device::device())?;
+    let most = bundle.config.max_position_embeddings;
+    let options = preset::window_options(None, most)?;
     let data = data.map(|labelled| {
-        let file = labelled.file.clone();
-        let options = ExampleOptions {
-            max_length: bundle.config.max_position_embeddings.min(128),
-            ..ExampleOptions::default()
-        };
+        let file = FileHash { path: file_name(&labelled.file.path), ..labelled.file.clone() };
         dataset::labelled_set(labelled, &bundle.tokenizer, &bundle.labels, &options)
             .map(|set| (file, set))
     });
     let data = data.transpose()?;
+    let before = data.as_ref().map(|(_, set)| score(args, "before", &bundle, set));
     if args.dense {
         let dense = pollster::block_on(densify(bundle.model, &bundle.config));
         let (model, config) = dense.with_context(|| args.model.display().to_string())?;
@@ -71,23 +69,23 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     drop(tensors);
     let [(_, config), (_, weights), ..] = &written;
     let exported = BundleDir::of_parts(&args.out, config, &files.tokenizer, weights);
-    let reloaded = exported.load(&device::device()).context("the export cannot be read back")?;
-    let scores = data.map(|(file, set)| {
-        let score = |name, bundle: &Bundle| score(args, name, bundle, &set);
-        let (before, after) = (score("before", &bundle), score("after", &reloaded));
-        Scores { data: file, before: scores_json(&before), after: scores_json(&after) }
+    let exported = exported.load(&device::device()).context("the export cannot be read back")?;
+    let scores = data.zip(before).map(|((data, set), before)| {
+        let after = scores_json(&score(args, "after", &exported, &set));
+        Scores { data, before: scores_json(&before), after }
     });
+    let source = files.weights_hash();
     let report = ExportReport {
         parameters: bundle.num_params(true),
         dtype: stored_as,
         size_bytes: weights.len(),
-        source: files.weights_hash(),
+        source: FileHash { path: file_name(&source.path), ..source },
         training: training_report(&files)?,
         scores,
     };
     let report = json!(report);
     let card = Card { args, bundle: &bundle, report: &report }.to_markdown();
-    let mut written = written.to_vec();
+    let mut written = Vec::from(written);
     written.push(("report.json", serde_json::to_vec_pretty(&report)?));
     written.push(("README.md", card.into_bytes()));
     store::write_dir_atomic(&args.out, &written)?;
@@ -109,7 +107,8 @@ fn score(args: &ExportArgs, name: &str, bundle: &Bundle, set: &LabelledSet) -> S
     pollster::block_on(evaluation).expect("nothing stops it").scores
 }
 
-/// `report.json` of the run or of the bundle, without its curve, which is most of it.
+/// `report.json` of the run that made the model, without its curve, which is most of it, and without
+/// the folders of the machine it ran on.
 fn training_report(files: &BundleDir) -> Result<Option<Value>> {
     let path = files.file("report.json");
     if !path.is_file() {
@@ -117,10 +116,29 @@ fn training_report(files: &BundleDir) -> Result<Option<Value>> {
     }
     let mut report: Value = serde_json::from_slice(&store::read(&path)?)
         .with_context(|| format!("{}: expected the report of a run", path.display()))?;
+    // That of an exported bundle holds the run's.
+    if report["training"].is_object() {
+        report = report["training"].take();
+    }
     if let Some(object) = report.as_object_mut() {
         object.remove("curve");
     }
+    if let Some(command) = report["command"].as_str() {
+        let words: Vec<String> = command.split(' ').map(file_name).collect();
+        report["command"] = words.join(" ").into();
+    }
+    for file in report["data"].as_array_mut().into_iter().flatten() {
+        if let Some(path) = file["path"].as_str() {
+            file["path"] = file_name(path).into();
+        }
+    }
     Ok(Some(report))
+}
+
+/// What stands behind the last slash, or before one at the end.
+fn file_name(path: &str) -> String {
+    let path = path.trim_end_matches(['/', '\\']);
+    path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned()
 }
 
 fn announce(args: &ExportArgs, report: &Value) -> Result<()> {
@@ -133,4 +151,18 @@ fn announce(args: &ExportArgs, report: &Value) -> Result<()> {
     };
     let size = report["size_bytes"].as_f64().unwrap_or(0.0) / 1e6;
     print(&format!("{scores}weights  {size:.1} MB\nbundle   {}", args.out.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_a_machine_are_left_out() {
+        for (path, name) in
+            [("a/b/c.txt", "c.txt"), ("a\\b", "b"), ("a/best/", "best"), ("--x", "--x")]
+        {
+            assert_eq!(file_name(path), name);
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! `factorize`: a model's token table becomes two thin matrices.
 
 use anyhow::{Context, Result};
+use burn::module::Module;
 use serde_json::json;
-use understudy_shared::checkpoint::bundle::to_files;
+use understudy_shared::checkpoint::bundle::{Bundle, to_files};
 use understudy_shared::checkpoint::weights::{StoredAs, read_back};
 use understudy_shared::compress::factorize::{Spectrum, factorize, with_random_factors};
 
@@ -18,41 +19,48 @@ pub fn run(args: &FactorizeArgs) -> Result<()> {
     let files = BundleDir::read(&args.model)?;
     let (bundle, is_tagger) = files.load_any(&device::device())?;
     let before = bundle.num_params(is_tagger);
-    let factorized = pollster::block_on(factorize(bundle.model, &bundle.config, args.rank));
+    let Bundle { model, config, labels, .. } = bundle;
+    let factorized = pollster::block_on(factorize(model, &config, args.rank));
     let (mut model, config, spectrum) =
         factorized.with_context(|| args.model.display().to_string())?;
     if args.random {
         model = with_random_factors(model, &config, args.common.seed);
     }
-    let after = before - config.hidden_size * config.vocab_size
-        + args.rank * (config.hidden_size + config.vocab_size);
-    let labels = is_tagger.then_some(&bundle.labels);
+    let head = if is_tagger { 0 } else { model.classifier.num_params() };
+    let after = model.num_params() - head;
+    let labels = is_tagger.then_some(&labels);
     let tensors = pollster::block_on(read_back(&model));
     let written = to_files(&config, labels, &files.tokenizer, &tensors, StoredAs::F32)?;
-    let report = json!({
+    let mut report = json!({
         "rank": args.rank,
         "random": args.random,
-        "mass_kept": spectrum.mass_kept,
-        "relative_error": spectrum.relative_error,
         "parameters_before": before,
         "parameters_after": after,
         "singular_values": spectrum.singular_values,
-        "source": files.weights_hash(),
+        "source_sha256": files.weights_hash().sha256,
     });
-    let mut written = written.to_vec();
+    if !args.random {
+        report["mass_kept"] = json!(spectrum.mass_kept);
+        report["relative_error"] = json!(spectrum.relative_error);
+    }
+    let mut written = Vec::from(written);
     written.push(("factorization.json", serde_json::to_vec_pretty(&report)?));
     written.push(("spectrum.svg", spectrum_svg(&spectrum).into_bytes()));
     store::write_dir_atomic(&args.out, &written)?;
     if args.common.json {
         return print(&report.to_string());
     }
-    let kind = if args.random { " (random factors: of the table itself nothing)" } else { "" };
+    let kept = match args.random {
+        true => "random factors: nothing of the table is kept".to_owned(),
+        false => format!(
+            "{:.2} % of the singular values' mass kept, relative error {:.4}",
+            100.0 * spectrum.mass_kept,
+            spectrum.relative_error
+        ),
+    };
     print(&format!(
-        "rank {}: {:.2} % of the singular values' mass kept, relative error {:.4}{kind}\n\
-         parameters  {before} -> {after}\nmodel       {}\nspectrum    {}",
+        "rank {}: {kept}\nparameters  {before} -> {after}\nmodel       {}\nspectrum    {}",
         args.rank,
-        100.0 * spectrum.mass_kept,
-        spectrum.relative_error,
         args.out.display(),
         args.out.join("spectrum.svg").display()
     ))

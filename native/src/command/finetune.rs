@@ -37,6 +37,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     }
     let job = Job {
         description: format!("teacher: {}", runner::describe(&bundle.config)),
+        init: if args.from_scratch { "random" } else { "pretrained" },
         args: &args.train,
         config,
         options,

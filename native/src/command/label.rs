@@ -23,7 +23,7 @@ pub fn run(args: &LabelArgs) -> Result<()> {
     let options = preset::window_options(args.max_length, most)?;
     let mut sources = Vec::new();
     if let Some(folder) = &args.data {
-        let train = dataset::read_splits(folder)?.train;
+        let train = dataset::read_train(folder)?;
         let examples =
             labelled_examples(&train.sentences, &teacher.tokenizer, &teacher.labels, &options);
         sources.push(examples.with_context(|| train.file.path)?);
@@ -35,20 +35,26 @@ pub fn run(args: &LabelArgs) -> Result<()> {
     }
     let labelling = Labelling::new(args.cache.as_deref(), &files, &teacher, args.common.quiet)?;
     let sources: Vec<&[_]> = sources.iter().map(Vec::as_slice).collect();
-    let labelled = labelling.label(&sources, args.shard)?;
+    let mut subwords = 0;
+    let counts = labelling.label(&sources, args.shard, |logits| subwords += logits.subwords())?;
     let (number, count) = (args.shard.index + 1, args.shard.count);
+    ensure!(
+        counts.found + counts.kept == counts.chunks,
+        "the logits could not be kept in {}; expected a folder that can be written",
+        labelling.folder().display()
+    );
     if args.common.json {
         let report = json!({
-            "shard": number, "shards": count, "chunks": labelled.chunks, "found": labelled.found,
-            "subwords": labelled.logits.subwords(), "cache": labelling.folder(),
+            "shard": number, "shards": count, "chunks": counts.chunks, "found": counts.found,
+            "subwords": subwords, "cache": labelling.folder(),
         });
         return print(&report.to_string());
     }
     print(&format!(
-        "part {number} of {count}: {} sub-words in {} chunks, {} of them there before\ncache  {}",
-        labelled.logits.subwords(),
-        labelled.chunks,
-        labelled.found,
+        "part {number} of {count}: {subwords} sub-words in {} chunks, {} of them there before\n\
+         cache  {}",
+        counts.chunks,
+        counts.found,
         labelling.folder().display()
     ))
 }

@@ -1,7 +1,8 @@
 //! A bundle: the files a model needs, checked against each other.
 //!
 //! `config.json` (Hugging Face names, `id2label`), `tokenizer.json`, `tokenizer_config.json`,
-//! `model.safetensors`; the folder opens in `transformers` as it is.
+//! `model.safetensors`. The folder opens in `transformers` as it is, unless its token table is
+//! factorised or its weights are in eight bits.
 
 use burn::module::Module;
 use burn::tensor::Device;

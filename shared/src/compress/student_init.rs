@@ -1,5 +1,5 @@
-//! A student's embeddings from its teacher's: the tables in the directions in which the teacher's
-//! token table varies most (Mukherjee and Awadallah 2020, XtremeDistil, arXiv:2004.05686, section 3.1,
+//! A student's embeddings from its teacher's: the tables in the directions of the largest singular
+//! values of the teacher's token table (Mukherjee and Awadallah 2020, XtremeDistil, arXiv:2004.05686, section 3.1,
 //! who take the SVD of the word embeddings).
 //!
 //! With `E = U S Vᵀ` the teacher's token table and `V'` its first columns, as many as the student is
@@ -89,7 +89,7 @@ pub async fn init_embeddings(
         Param::from_data(TensorData::new(values, shape), &device)
     };
     let ours = &mut student.embeddings;
-    // The first columns of E V' are the coordinates of largest variance.
+    // The first columns of E V' belong to the largest singular values.
     let left = svd.left.chunks_exact(width).take(config.vocab_size);
     let tokens: Vec<f32> = left.flat_map(|row| row[..rank].iter().copied()).collect();
     ours.word_embeddings.weight = parameter(tokens, rank);

@@ -134,13 +134,18 @@ impl TeacherLogits {
     }
 }
 
-/// Names the logits of `examples` under a teacher: SHA-256 over the teacher's files and every
-/// sub-word id, so that another teacher, tokenizer, text or window length has another name.
-pub fn cache_key(teacher_files: &[&[u8]], examples: &[Example]) -> String {
+/// SHA-256 over the SHA-256 of each of a teacher's files.
+pub fn teacher_key(files: &[&[u8]]) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    for file in teacher_files {
-        hasher.update(Sha256::digest(file));
-    }
+    files.iter().for_each(|file| hasher.update(Sha256::digest(file)));
+    hasher.finalize().into()
+}
+
+/// Names the logits of `examples` under a teacher: SHA-256 over the teacher's key and every sub-word
+/// id, so that another teacher, tokenizer, text or window length has another name.
+pub fn cache_key(teacher_key: &[u8; 32], examples: &[Example]) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(teacher_key);
     for example in examples {
         hasher.update((example.input_ids.len() as u64).to_le_bytes());
         for id in &example.input_ids {
@@ -189,7 +194,7 @@ mod tests {
     fn the_key_tells_texts_and_teachers_apart() {
         let key = |file: &[u8], ids: &[&[u32]]| {
             let examples: Vec<Example> = ids.iter().map(|ids| example(ids)).collect();
-            cache_key(&[file], &examples)
+            cache_key(&teacher_key(&[file]), &examples)
         };
         assert_eq!(key(b"a", &[&[1, 2]]), key(b"a", &[&[1, 2]]));
         assert_ne!(key(b"a", &[&[1, 2]]), key(b"b", &[&[1, 2]]));

@@ -1,5 +1,5 @@
-//! How far a student's hidden states are from a teacher's, through a learned linear projection where
-//! their widths differ (Jiao et al. 2020, TinyBERT, arXiv:1909.10351, section 3.1, equation 8;
+//! How far a student's hidden states, taken to the teacher's width by learned linear projections, are
+//! from the teacher's (Jiao et al. 2020, TinyBERT, arXiv:1909.10351, section 3.1, equation 8;
 //! TextBrewer's `hidden_mse`).
 
 use burn::tensor::{Bool, Tensor};

@@ -64,7 +64,7 @@ pub struct Losses {
     pub hard: Tensor<1>,
     /// Divergence from the teacher, where there is one.
     pub soft: Option<Tensor<1>>,
-    /// Difference of hidden states, where they are compared.
+    /// Mean squared difference of hidden states, where they are compared; not yet weighted.
     pub hidden: Option<Tensor<1>>,
 }
 
@@ -131,13 +131,13 @@ impl Objective {
         whole: &BatchCounts,
     ) -> Losses {
         let mut losses = self.label_losses(student_logits, teacher_logits, batch, whole);
-        let share = self.hidden_weight / (hidden_pairs.len() * whole.counted).max(1) as f64;
+        let share = 1.0 / (hidden_pairs.len() * whole.counted).max(1) as f64;
         let differences = hidden_pairs.into_iter().map(|(student, teacher)| {
             hidden_match_sum(student, teacher, batch.counted_mask.clone())
         });
         if let Some(sum) = differences.reduce(|sum, difference| sum + difference) {
             let hidden = sum.mul_scalar(share);
-            losses.total = losses.total + hidden.clone();
+            losses.total = losses.total + hidden.clone().mul_scalar(self.hidden_weight);
             losses.hidden = Some(hidden);
         }
         losses

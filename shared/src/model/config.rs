@@ -196,6 +196,9 @@ impl BertConfig {
             let (field, size) = ("max_position_embeddings", self.max_position_embeddings);
             return Err(out_of_range(field, size, "3 or more: [CLS], a sub-word, [SEP]"));
         }
+        if let Some(rank) = self.embedding_rank.filter(|rank| *rank >= self.hidden_size) {
+            return Err(out_of_range("embedding_rank", rank, "a rank below hidden_size"));
+        }
         if self.pad_token_id as usize >= self.vocab_size {
             return Err(out_of_range(
                 "pad_token_id",
@@ -401,6 +404,12 @@ mod tests {
     fn heads_must_divide_the_width() {
         let message = error(|object| drop(object.insert("num_attention_heads".into(), json!(7))));
         assert!(message.contains("`num_attention_heads` is 7; expected a divisor"), "{message}");
+    }
+
+    #[test]
+    fn a_rank_is_below_the_width() {
+        let message = error(|object| drop(object.insert("embedding_rank".into(), json!(384))));
+        assert!(message.contains("`embedding_rank` is 384; expected a rank below"), "{message}");
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct SplitScores {
     pub sentences: usize,
     /// Words scored.
     pub words: usize,
-    /// Each word labelled by its first sub-word, default mode: the headline.
+    /// Each word labelled as the decoding says, by default by its first sub-word; default mode: the
+    /// headline.
     pub word_default: EntityF1,
     /// The same in strict mode.
     pub word_strict: EntityF1,

@@ -174,28 +174,9 @@ impl<'a> Plan<'a> {
 
     fn of_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
         let seed = self.config.stream(1, epoch as u64);
-        shuffled_batches(self.examples_of_epoch(epoch), &self.lengths, self.config.batch, seed)
-    }
-
-    /// All examples; or with a ratio the labelled ones and the next part of the text, which is taken
-    /// in an order that is new each time it has been through.
-    fn examples_of_epoch(&self, epoch: usize) -> Vec<usize> {
-        let (labelled, all) = (self.num_labelled, self.lengths.len());
-        let text = all - labelled;
-        let Some(ratio) = self.config.text_ratio.filter(|_| text > 0) else {
-            return (0..all).collect();
-        };
-        let count = (ratio * labelled.max(1) as f64).round() as usize;
-        let mut examples: Vec<usize> = (0..labelled).collect();
-        let mut place = epoch * count;
-        while place < (epoch + 1) * count {
-            let (pass, start) = (place / text, place % text);
-            let taken = (text - start).min((epoch + 1) * count - place);
-            let order = shuffled(text, self.config.stream(3, pass as u64));
-            examples.extend(order[start..start + taken].iter().map(|index| labelled + index));
-            place += taken;
-        }
-        examples
+        let (all, labelled) = (self.lengths.len(), self.num_labelled);
+        let examples = examples_of_epoch(self.config, all, labelled, epoch);
+        shuffled_batches(examples, &self.lengths, self.config.batch, seed)
     }
 
     fn total_steps(&self) -> usize {
@@ -237,15 +218,30 @@ pub fn total_steps(config: &TrainConfig, examples: &[Example], num_labelled: usi
     Plan::new(config, examples, num_labelled).total_steps()
 }
 
-/// The examples that are learned from in an epoch, counted from 0, before they are shuffled into
-/// batches.
+/// Which of `all` examples are learned from in an epoch, counted from 0: all of them; or with a ratio
+/// the first `num_labelled` and the next part of the others, which are taken in an order that is new
+/// each time it has been through.
 pub fn examples_of_epoch(
     config: &TrainConfig,
-    examples: &[Example],
+    all: usize,
     num_labelled: usize,
     epoch: usize,
 ) -> Vec<usize> {
-    Plan::new(config, examples, num_labelled).examples_of_epoch(epoch)
+    let text = all - num_labelled;
+    let Some(ratio) = config.text_ratio.filter(|_| text > 0) else {
+        return (0..all).collect();
+    };
+    let count = (ratio * num_labelled.max(1) as f64).round() as usize;
+    let mut examples: Vec<usize> = (0..num_labelled).collect();
+    let mut place = epoch * count;
+    while place < (epoch + 1) * count {
+        let (pass, start) = (place / text, place % text);
+        let taken = (text - start).min((epoch + 1) * count - place);
+        let order = shuffled(text, config.stream(3, pass as u64));
+        examples.extend(order[start..start + taken].iter().map(|index| num_labelled + index));
+        place += taken;
+    }
+    examples
 }
 
 /// Trains until all steps are taken, patience is out, or `observe` says stop.

@@ -51,19 +51,18 @@ impl Card<'_> {
         row("parameters", &report["parameters"].to_string());
         row("weights", &format!("{dtype}, {megabytes:.1} MB"));
         let training = &report["training"];
-        let inner = &training["training"];
-        let training = if training["command"].is_string() { training } else { inner };
         if let Some(command) = training["command"].as_str() {
             row("made by", &format!("`{command}`"));
         }
         for file in training["data"].as_array().into_iter().flatten() {
-            let path = file["path"].as_str().unwrap_or_default();
-            let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+            let name = file["path"].as_str().unwrap_or_default();
             let sha256 = file["sha256"].as_str().unwrap_or_default();
             let short = sha256.get(..12).unwrap_or(sha256);
             row("made from", &format!("`{name}`, sha256 {short}…"));
         }
-        row("seed", &training["seed"].to_string());
+        if let Some(seed) = training["seed"].as_u64() {
+            row("seed", &seed.to_string());
+        }
     }
 
     fn scores(&self, card: &mut String) {
@@ -74,8 +73,7 @@ impl Card<'_> {
                 "\n## Scores\n\nNot measured: `understudy export --data FILE` measures them.\n";
             return;
         }
-        let path = scores["data"]["path"].as_str().unwrap_or_default();
-        let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        let name = scores["data"]["path"].as_str().unwrap_or_default();
         let _ = write!(
             card,
             "\n## Scores\n\nEntity scores of this export on `{name}` ({} sentences, sha256 {}), as \
