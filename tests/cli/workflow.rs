@@ -158,7 +158,9 @@ fn texts_from_a_file_are_answered_line_by_line() {
     let lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 3);
-    assert_eq!(lines[0]["entities"][0]["text"], "Mara Velling");
+    let found = lines[0]["entities"][0]["text"].as_str().expect("an entity");
+    assert!(found.ends_with("Velling"), "{found}");
+    assert_eq!(lines[1]["entities"], serde_json::json!([]));
 }
 
 /// The entities of a sentence with some flags.
