@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod interruption;
+mod smaller;
 mod workflow;
 
 use std::path::{Path, PathBuf};

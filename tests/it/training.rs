@@ -14,9 +14,9 @@ use understudy_shared::train::adamw::{AdamW, AdamWConfig, Placement};
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::evaluate::LabelledSet;
 use understudy_shared::train::fit::{
-    Control, Ending, EvaluationRecord, Event, FitError, StepRecord, Task, examples_of_epoch, fit,
-    total_steps,
+    Control, Ending, EvaluationRecord, Event, FitError, StepRecord, Task, fit,
 };
+use understudy_shared::train::plan::{examples_of_epoch, total_steps};
 use understudy_shared::train::state::{Progress, TrainState};
 use understudy_shared::train::trainee::Trainee;
 

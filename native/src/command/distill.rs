@@ -9,7 +9,7 @@ use understudy_shared::data::example::{Example, ExampleOptions, unlabelled_examp
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::infer::teacher::TeacherLogits;
 use understudy_shared::model::{BertConfig, TokenClassifier};
-use understudy_shared::train::fit::total_steps;
+use understudy_shared::train::plan::total_steps;
 use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;

@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use understudy_shared::checkpoint::bundle::{Bundle, check_vocabulary};
 use understudy_shared::data::tokenize::SubwordTokenizer;
 use understudy_shared::model::{BertConfig, TokenClassifier};
-use understudy_shared::train::fit::total_steps;
+use understudy_shared::train::plan::total_steps;
 use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;

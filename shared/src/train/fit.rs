@@ -12,11 +12,12 @@ use thiserror::Error;
 
 use super::config::TrainConfig;
 use super::evaluate::{LabelledSet, SplitScores, evaluate};
+use super::plan::Plan;
 use super::schedule::learning_rate;
 use super::state::{Checkpoint, TrainState};
 use super::trainee::Trainee;
 use crate::checkpoint::weights::{NamedTensor, read_back};
-use crate::data::batch::{Batch, BatchCounts, counts, shuffled, shuffled_batches};
+use crate::data::batch::{Batch, BatchCounts, counts};
 use crate::data::example::Example;
 use crate::data::label::LabelSet;
 use crate::infer::decode::Decoding;
@@ -146,102 +147,6 @@ pub enum FitError<E> {
     /// The observer failed.
     #[error(transparent)]
     Observer(E),
-}
-
-/// Which batches belong to which step, for the whole run.
-struct Plan<'a> {
-    config: &'a TrainConfig,
-    lengths: Vec<usize>,
-    num_labelled: usize,
-    /// First step of each epoch; one more at the end.
-    first_steps: Vec<usize>,
-    /// The epoch that `batches` are of.
-    epoch: usize,
-    batches: Vec<Vec<usize>>,
-}
-
-impl<'a> Plan<'a> {
-    fn new(config: &'a TrainConfig, examples: &[Example], num_labelled: usize) -> Self {
-        let lengths = examples.iter().map(|example| example.input_ids.len()).collect();
-        let (epoch, batches, first_steps) = (usize::MAX, vec![], vec![0]);
-        let mut plan = Self { config, lengths, num_labelled, first_steps, epoch, batches };
-        for epoch in 0..config.epochs {
-            let steps = plan.of_epoch(epoch).len().div_ceil(config.gradient_accumulation);
-            plan.first_steps.push(plan.first_steps[epoch] + steps);
-        }
-        plan
-    }
-
-    fn of_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let seed = self.config.stream(1, epoch as u64);
-        let (all, labelled) = (self.lengths.len(), self.num_labelled);
-        let examples = examples_of_epoch(self.config, all, labelled, epoch);
-        shuffled_batches(examples, &self.lengths, self.config.batch, seed)
-    }
-
-    fn total_steps(&self) -> usize {
-        self.first_steps[self.config.epochs]
-    }
-
-    fn step(&mut self, step: usize) -> &[Vec<usize>] {
-        let epoch = self.first_steps.partition_point(|first| *first <= step) - 1;
-        if epoch != self.epoch {
-            self.batches = self.of_epoch(epoch);
-            self.epoch = epoch;
-        }
-        let accumulation = self.config.gradient_accumulation;
-        let start = (step - self.first_steps[epoch]) * accumulation;
-        &self.batches[start..(start + accumulation).min(self.batches.len())]
-    }
-
-    /// Epochs done after `step` steps.
-    fn epochs_done(&self, step: usize) -> f64 {
-        let epoch = self.first_steps.partition_point(|first| *first <= step) - 1;
-        if epoch >= self.config.epochs {
-            return self.config.epochs as f64;
-        }
-        let (first, next) = (self.first_steps[epoch], self.first_steps[epoch + 1]);
-        epoch as f64 + (step - first) as f64 / (next - first) as f64
-    }
-
-    fn evaluates_after(&self, step: usize) -> bool {
-        let regular = match self.config.evaluate_every {
-            Some(every) => step.is_multiple_of(every),
-            None => self.first_steps.contains(&step),
-        };
-        regular || step == self.total_steps()
-    }
-}
-
-/// The number of steps a run will take, for a progress bar.
-pub fn total_steps(config: &TrainConfig, examples: &[Example], num_labelled: usize) -> usize {
-    Plan::new(config, examples, num_labelled).total_steps()
-}
-
-/// Which of `all` examples are learned from in an epoch, counted from 0: all of them; or with a ratio
-/// the first `num_labelled` and the next part of the others, which are taken in an order that is new
-/// each time it has been through.
-pub fn examples_of_epoch(
-    config: &TrainConfig,
-    all: usize,
-    num_labelled: usize,
-    epoch: usize,
-) -> Vec<usize> {
-    let text = all - num_labelled;
-    let Some(ratio) = config.text_ratio.filter(|_| text > 0) else {
-        return (0..all).collect();
-    };
-    let count = (ratio * num_labelled.max(1) as f64).round() as usize;
-    let mut examples: Vec<usize> = (0..num_labelled).collect();
-    let mut place = epoch * count;
-    while place < (epoch + 1) * count {
-        let (pass, start) = (place / text, place % text);
-        let taken = (text - start).min((epoch + 1) * count - place);
-        let order = shuffled(text, config.stream(3, pass as u64));
-        examples.extend(order[start..start + taken].iter().map(|index| num_labelled + index));
-        place += taken;
-    }
-    examples
 }
 
 /// Trains until all steps are taken, patience is out, or `observe` says stop.

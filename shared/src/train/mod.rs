@@ -4,6 +4,7 @@ pub mod adamw;
 pub mod config;
 pub mod evaluate;
 pub mod fit;
+pub mod plan;
 pub mod schedule;
 pub mod state;
 pub mod trainee;
