@@ -77,14 +77,21 @@ pub struct Chart {
     pub mark: Option<(f64, f64, String)>,
 }
 
-/// A chart as a file of its own, light or dark as the viewer is.
+/// A chart as a file of its own, light or dark as the viewer is. Colours are written out, for viewers
+/// other than browsers know no custom properties.
 pub fn standalone(chart: &Chart) -> String {
-    let colours = "svg{--text:#333;--grid:#ddd;--line-one:#1a5fb4;--line-two:#a33;--page:#fff;\
-         font-family:system-ui,sans-serif;background:var(--page)}\
-         @media(prefers-color-scheme:dark){svg{--text:#ddd;--grid:#444;--line-one:#7ab7ff;\
-         --line-two:#ff9d8a;--page:#16181d}}";
+    let with = |colours: [&str; 5]| {
+        let names = ["--text", "--grid", "--line-one", "--line-two", "--page"];
+        let style = names.iter().zip(colours).fold(STYLE.to_owned(), |style, (name, colour)| {
+            style.replace(&format!("var({name})"), colour)
+        });
+        format!("svg{{font-family:system-ui,sans-serif;background:{}}}{style}", colours[4])
+    };
+    let light = with(["#333", "#ddd", "#1a5fb4", "#a33", "#fff"]);
+    let dark = with(["#ddd", "#444", "#7ab7ff", "#ff9d8a", "#16181d"]);
+    let style = format!("<style>{light}@media(prefers-color-scheme:dark){{{dark}}}</style>");
     let svg = chart.svg().replacen("<svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"", 1);
-    svg.replacen('>', &format!("><style>{colours}{STYLE}</style>"), 1)
+    svg.replacen('>', &format!(">{style}"), 1)
 }
 
 impl Chart {
