@@ -205,6 +205,39 @@ fn aggregation_threshold_and_constraint_change_what_is_an_entity() {
 }
 
 #[test]
+fn the_five_aggregations_are_those_of_transformers() {
+    let golden: Value =
+        serde_json::from_str(include_str!("../golden/aggregation.json")).expect("a golden");
+    let texts = golden["texts"].as_array().expect("texts");
+    let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
+    let dir = tempdir().expect("a folder");
+    std::fs::write(dir.path().join("texts.txt"), texts.join("\n")).expect("written");
+    for (strategy, want) in golden["strategies"].as_object().expect("strategies") {
+        let arguments = format!(
+            "tag --model {{tiny}}/teacher --file {{dir}}/texts.txt --json --aggregation {strategy}"
+        );
+        let output = stdout(dir.path(), &arguments);
+        let want = want.as_array().expect("a list for each text");
+        assert_eq!(output.lines().count(), want.len());
+        let mut count = 0;
+        for (line, want) in output.lines().zip(want) {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            let (got, want) = (line["entities"].as_array(), want.as_array());
+            let (got, want) = (got.expect("entities"), want.expect("entities"));
+            assert_eq!(got.len(), want.len(), "{strategy}: {line} {want:?}");
+            for (got, want) in got.iter().zip(want) {
+                let place = [&got["entity_type"], &got["start_char"], &got["end_char"]];
+                assert_eq!(place, [&want[0], &want[1], &want[2]], "{strategy}: {line}");
+                let score = |value: &Value| value.as_f64().expect("a score");
+                assert!((score(&got["score"]) - score(&want[3])).abs() < 2e-4, "{line} {want}");
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{strategy}: {count} entities");
+    }
+}
+
+#[test]
 fn evaluation_says_what_each_decoding_is_worth() {
     let dir = tempdir().expect("a folder");
     let arguments = "evaluate --model {tiny}/teacher --data {tiny}/test.txt --quiet";
