@@ -310,6 +310,14 @@ fn a_full_disk() {
     check(dir.path(), arguments, "cannot write /dev/full: the disk is full");
 }
 
+/// A distillation of [`small_data`] into the folder `run`.
+fn small_run() -> String {
+    format!(
+        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache --quiet \
+         --out {{dir}}/run {SMALL_STUDENT}"
+    )
+}
+
 /// The largest file a run may write is smaller than its checkpoint.
 #[cfg(target_os = "linux")]
 #[test]
@@ -317,10 +325,7 @@ fn a_disk_that_is_full_at_the_next_checkpoint() {
     let dir = tempdir().expect("a folder");
     let dir = dir.path();
     small_data(dir);
-    let arguments = format!(
-        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache --quiet \
-         --out {{dir}}/run {SMALL_STUDENT}"
-    );
+    let arguments = small_run();
     let started = format!("{arguments} --checkpoint-minutes 0");
     super::interruption::interrupt_in(dir, "run", &started, "-KILL", 2);
     let checkpoint = dir.join("run/checkpoint.safetensors");
@@ -343,10 +348,7 @@ fn a_damaged_checkpoint() {
     let dir = tempdir().expect("a folder");
     let dir = dir.path();
     small_data(dir);
-    let arguments = format!(
-        "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache --quiet \
-         --out {{dir}}/run {SMALL_STUDENT}"
-    );
+    let arguments = small_run();
     super::stdout(dir, &arguments);
     let path = dir.join("run/checkpoint.safetensors");
     let bytes = fs::read(&path).expect("a checkpoint");

@@ -205,22 +205,25 @@ mod tests {
         }
     }
 
-    /// Logits and all gradients of a batch with padding and dropout.
-    fn run(on_host: bool) -> Vec<(String, Vec<f32>)> {
+    /// Logits and all gradients of three sentences with dropout, padded where they differ.
+    fn run(config: &BertConfig, lengths: [i32; 3], on_host: bool) -> Vec<(String, Vec<f32>)> {
         let device = Device::flex().autodiff();
-        let mut model = TokenClassifier::init(&BertConfig::tiny(50), 5, 3, &device);
+        let len = lengths[0] as usize;
+        let mut model = TokenClassifier::init(config, 5, 3, &device);
         if on_host {
             model = model.on_host();
         }
-        let ids = (0..3 * 7).map(|index| (index * 11) % 49 + 1).collect::<Vec<i32>>();
-        let input_ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &device).reshape([3, 7]);
-        let lengths = Tensor::<2, Int>::from_data([[7], [4], [1]], &device);
-        let positions = Tensor::<1, Int>::arange(0..7, &device).reshape([1, 7]);
-        let mask = positions.expand([3, 7]).lower(lengths.expand([3, 7]));
+        let ids = (0..3 * len as i32).map(|index| (index * 11) % 49 + 1).collect::<Vec<i32>>();
+        let input_ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &device).reshape([3, len]);
+        let is_padded = lengths.iter().any(|other| *other != lengths[0]);
+        let lengths = Tensor::<2, Int>::from_data(lengths.map(|length| [length]), &device);
+        let positions = Tensor::<1, Int>::arange(0..len as i64, &device).reshape([1, len]);
+        let mask = positions.expand([3, len]).lower(lengths.expand([3, len]));
         let mut noise = Noise::seeded(9);
-        let logits = model.forward(input_ids, mask, true, &mut noise);
-        let weights = Tensor::<1, Int>::arange(0..3 * 7 * 5, &device).float().cos();
-        let loss = (logits.clone() * weights.reshape([3, 7, 5])).sum();
+        let logits = model.forward(input_ids, mask, is_padded, &mut noise);
+        let count = (3 * len * 5) as i64;
+        let weights = Tensor::<1, Int>::arange(0..count, &device).float().cos();
+        let loss = (logits.clone() * weights.reshape([3, len, 5])).sum();
         let gradients = loss.backward();
         let mut visitor = Gradients { gradients: &gradients, path: vec![], all: vec![] };
         model.visit(&mut visitor);
@@ -231,7 +234,26 @@ mod tests {
 
     #[test]
     fn fused_operations_give_the_values_and_gradients_of_burns_own() {
-        let (want, got) = (run(false), run(true));
+        check_fused(&BertConfig::tiny(50), [7, 4, 1]);
+        check_fused(&BertConfig::tiny(50), [6, 6, 6]);
+        check_fused(&BertConfig::tiny(50), [1, 1, 1]);
+    }
+
+    /// Wide and long enough that every pass is cut into several chunks, the last one shorter.
+    #[test]
+    fn fused_operations_are_right_over_many_chunks() {
+        let config = BertConfig {
+            hidden_size: 384,
+            num_attention_heads: 6,
+            intermediate_size: 1024,
+            num_hidden_layers: 1,
+            ..BertConfig::tiny(50)
+        };
+        check_fused(&config, [47, 47, 20]);
+    }
+
+    fn check_fused(config: &BertConfig, lengths: [i32; 3]) {
+        let (want, got) = (run(config, lengths, false), run(config, lengths, true));
         assert_eq!(want.len(), got.len());
         for ((name, want), (other, got)) in want.iter().zip(&got) {
             assert_eq!(name, other);
