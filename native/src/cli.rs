@@ -96,7 +96,7 @@ pub struct DistillArgs {
     /// Text without labels to learn from as well, one sentence a line; the teacher labels it
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
-    /// A file of flags (TOML), or the name of one that ships: seed; typed flags override it
+    /// A file of flags (TOML), or the name of one that ships (seed, conll2003, best); typed flags override it
     #[arg(long, value_name = "NAME|FILE")]
     pub preset: Option<String>,
     /// Folder of stored teacher logits [default: the user's cache folder]
@@ -221,6 +221,12 @@ pub struct TrainArgs {
     /// Longest window in sub-words
     #[arg(long)]
     pub max_length: Option<usize>,
+    /// Copies of each training sentence with its entities replaced by others of their type [default: 0]
+    #[arg(long)]
+    pub mention_copies: Option<usize>,
+    /// Share of the input's sub-words that the model in training does not see [default: 0]
+    #[arg(long)]
+    pub token_dropout: Option<f64>,
     /// Label of a word's later sub-words
     #[arg(long, value_enum)]
     pub continuation: Option<ContinuationName>,
@@ -238,7 +244,10 @@ pub enum InitName {
     /// Random weights
     Random,
     /// The teacher's token, position and type tables in the student's width (SVD); random layers
-    Teacher,
+    Embeddings,
+    /// The teacher's tables, layers and classifier, evenly spread from first to last, with the
+    /// feed-forward layers cut to the student's; width and heads must be the teacher's
+    Layers,
 }
 
 /// What the soft loss is averaged over.
@@ -277,6 +286,9 @@ pub struct LabelArgs {
     /// Which part to label: 3/16 is the third of sixteen
     #[arg(long, value_name = "NUMBER/COUNT", default_value = "1/1")]
     pub shard: Shard,
+    /// Copies of each training sentence with its entities replaced, as the distillation's
+    #[arg(long)]
+    pub mention_copies: Option<usize>,
     /// Longest window in sub-words; the distillation's must be the same
     #[arg(long)]
     pub max_length: Option<usize>,

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use understudy_shared::data::augment::replace_mentions;
 use understudy_shared::data::conll::{Sentence, read_conll};
 use understudy_shared::data::example::{ExampleOptions, labelled_examples};
 use understudy_shared::data::jsonl::read_jsonl;
 use understudy_shared::data::label::LabelSet;
-use understudy_shared::data::text::read_text;
 use understudy_shared::data::tokenize::SubwordTokenizer;
 use understudy_shared::train::evaluate::LabelledSet;
 
@@ -56,6 +56,19 @@ pub fn read_train(folder: &Path) -> Result<Labelled> {
     required(folder, &["train"])
 }
 
+/// Adds `copies` of each sentence with other entities of the same types.
+///
+/// # Errors
+///
+/// So many that it is surely a slip.
+pub fn augment(train: &mut Labelled, copies: Option<usize>, seed: u64) -> Result<()> {
+    let copies = copies.unwrap_or(0);
+    ensure!(copies <= 1000, "--mention-copies {copies}: expected 0 to 1000");
+    let more = replace_mentions(&train.sentences, copies, seed);
+    train.sentences.extend(more);
+    Ok(())
+}
+
 fn required(folder: &Path, names: &[&str]) -> Result<Labelled> {
     match find(folder, names) {
         Some(path) => read_labelled(&path),
@@ -83,14 +96,6 @@ pub fn read_labelled(path: &Path) -> Result<Labelled> {
     let sentences = sentences.with_context(|| path.display().to_string())?;
     let file = hash(path, &bytes, Some(sentences.len()));
     Ok(Labelled { sentences, file })
-}
-
-/// Reads sentences without labels, one a line.
-pub fn read_unlabelled(path: &Path) -> Result<(Vec<String>, FileHash)> {
-    let bytes = store::read(path)?;
-    let texts = read_text(&bytes).with_context(|| path.display().to_string())?;
-    let file = hash(path, &bytes, Some(texts.len()));
-    Ok((texts, file))
 }
 
 /// A file's name and SHA-256.

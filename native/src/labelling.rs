@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail, ensure};
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::data::batch::BatchBudget;
-use understudy_shared::data::example::Example;
+use understudy_shared::data::example::{Example, ExampleOptions};
+use understudy_shared::infer::chunk::{ChunkLayout, from_bytes, to_bytes};
 use understudy_shared::infer::logits::for_each_logits;
 use understudy_shared::infer::teacher::{TeacherLogits, cache_key, teacher_key};
 
 use crate::bundle_dir::BundleDir;
 use crate::progress::Progress;
+use crate::text_file::TextFile;
 use crate::{runner, store};
 
 /// Examples in a file of logits.
@@ -48,13 +50,16 @@ impl std::str::FromStr for Shard {
     }
 }
 
-/// The logits of one teacher on disk.
+/// The logits of one teacher on disk, and the work of labelling a part of some text.
 pub struct Labelling<'a> {
     folder: PathBuf,
     /// SHA-256 over the teacher's files.
     teacher_key: [u8; 32],
     teacher: &'a Bundle,
-    quiet: bool,
+    shard: Shard,
+    progress: Progress,
+    counts: Counts,
+    can_keep: bool,
 }
 
 /// What came of labelling.
@@ -66,22 +71,43 @@ pub struct Counts {
     pub kept: usize,
     /// All chunks of the part that was asked for.
     pub chunks: usize,
+    /// Chunks of all parts.
+    seen: usize,
+}
+
+impl Counts {
+    /// Whether all chunks of the part are on disk.
+    pub fn all_kept(&self) -> bool {
+        self.found + self.kept == self.chunks
+    }
+}
+
+/// A labelled chunk.
+pub struct Labelled {
+    /// The teacher's logits.
+    pub logits: TeacherLogits,
+    /// Its file and where things are in it, if it could be kept.
+    pub stored: Option<(PathBuf, ChunkLayout)>,
 }
 
 impl<'a> Labelling<'a> {
-    /// In `folder`, or else in the user's cache folder.
+    /// In `folder`, or else in the user's cache folder. `sentences` are all that will be labelled, for
+    /// the progress bar.
     pub fn new(
         folder: Option<&Path>,
         files: &BundleDir,
         teacher: &'a Bundle,
-        quiet: bool,
+        shard: Shard,
+        (sentences, quiet): (usize, bool),
     ) -> Result<Self> {
         let folder = match folder {
             Some(folder) => folder.to_path_buf(),
             None => cache_folder()?,
         };
         let teacher_key = teacher_key(&[&files.config, &files.weights]);
-        Ok(Self { folder, teacher_key, teacher, quiet })
+        let progress = Progress::count(quiet, "teacher labels", sentences.div_ceil(shard.count));
+        let counts = Counts::default();
+        Ok(Self { folder, teacher_key, teacher, shard, progress, counts, can_keep: true })
     }
 
     /// Where the logits are.
@@ -89,87 +115,112 @@ impl<'a> Labelling<'a> {
         &self.folder
     }
 
-    /// Gives `sink` the logits of all examples, chunk by chunk: found, or computed and left on disk.
-    /// `sources` are cut into chunks one by one, so that a text has the same chunks whatever stands
-    /// beside it.
+    /// What was done.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Labels examples in memory.
     ///
     /// # Errors
     ///
-    /// When it was interrupted; the chunks that were finished are kept.
-    pub fn label(
-        &self,
-        sources: &[&[Example]],
-        shard: Shard,
-        mut sink: impl FnMut(TeacherLogits),
-    ) -> Result<Counts> {
-        let all: Vec<&[Example]> =
-            sources.iter().flat_map(|examples| examples.chunks(CHUNK)).collect();
-        let chunks: Vec<&[Example]> =
-            all.into_iter().skip(shard.index).step_by(shard.count).collect();
-        let examples = chunks.iter().map(|chunk| chunk.len()).sum();
-        let mut progress = Progress::count(self.quiet, "teacher labels", examples);
-        let mut counts = Counts { chunks: chunks.len(), ..Counts::default() };
-        let mut can_keep = true;
-        for chunk in chunks {
-            let path = self.path(chunk);
-            if let Some(logits) = self.read(&path, chunk, &progress) {
-                counts.found += 1;
-                progress.advance(chunk.len());
-                sink(logits);
-                continue;
+    /// As [`Labelling::label_text`]'s; logits that cannot be kept are told and not an error.
+    pub fn label(&mut self, examples: &[Example]) -> Result<TeacherLogits> {
+        let mut logits = TeacherLogits::empty(self.teacher.labels.len());
+        for chunk in examples.chunks(CHUNK) {
+            if let Some(labelled) = self.chunk(chunk)? {
+                logits.append(&labelled.logits);
             }
-            let Some(logits) = self.compute(chunk, &mut progress) else {
-                bail!(
-                    "stopped while the teacher labelled the text; {} of {} chunks are in {}, and \
-                     the same command goes on from there",
-                    counts.found + counts.kept,
-                    counts.chunks,
-                    self.folder.display()
-                );
-            };
-            if can_keep {
-                match self.keep(&path, &logits) {
-                    Ok(()) => counts.kept += 1,
-                    // Without the cache the next run labels again; this one goes on.
-                    Err(error) => {
-                        progress
-                            .message(&format!("{error:#}; going on without keeping the logits"));
-                        can_keep = false;
-                    }
+        }
+        Ok(logits)
+    }
+
+    /// Labels a text file chunk by chunk, and gives `sink` each chunk.
+    ///
+    /// # Errors
+    ///
+    /// When the text cannot be read, or it was interrupted: the chunks that were finished are kept.
+    pub fn label_text(
+        &mut self,
+        file: &TextFile,
+        options: &ExampleOptions,
+        mut sink: impl FnMut(&[Example], Labelled) -> Result<()>,
+    ) -> Result<()> {
+        for chunk in file.chunks(CHUNK, &self.teacher.tokenizer, options)? {
+            let chunk = chunk?;
+            if let Some(labelled) = self.chunk(&chunk)? {
+                sink(&chunk, labelled)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The logits of a chunk: found, or computed and left on disk; `None` if it is another part's.
+    fn chunk(&mut self, chunk: &[Example]) -> Result<Option<Labelled>> {
+        let number = self.counts.seen;
+        self.counts.seen += 1;
+        if number % self.shard.count != self.shard.index {
+            return Ok(None);
+        }
+        self.counts.chunks += 1;
+        let key = cache_key(&self.teacher_key, chunk);
+        let path = self.folder.join(format!("{key}.safetensors"));
+        if let Some((logits, layout)) = self.read(&path, chunk) {
+            self.counts.found += 1;
+            self.progress.skip(sentences(chunk));
+            return Ok(Some(Labelled { logits, stored: Some((path, layout)) }));
+        }
+        let Some(logits) = self.compute(chunk) else {
+            bail!(
+                "stopped while the teacher labelled the text; {} chunks are in {}, and the same \
+                 command goes on from there",
+                self.counts.found + self.counts.kept,
+                self.folder.display()
+            );
+        };
+        let mut stored = None;
+        if self.can_keep {
+            match self.keep(&path, chunk, &logits) {
+                Ok(layout) => {
+                    self.counts.kept += 1;
+                    stored = Some((path, layout));
+                }
+                // Without the cache the next run labels again.
+                Err(error) => {
+                    self.progress.message(&format!("{error:#}; the logits are not kept"));
+                    self.can_keep = false;
                 }
             }
-            sink(logits);
         }
-        Ok(counts)
+        Ok(Some(Labelled { logits, stored }))
     }
 
-    fn path(&self, chunk: &[Example]) -> PathBuf {
-        self.folder.join(format!("{}.safetensors", cache_key(&self.teacher_key, chunk)))
-    }
-
-    fn read(&self, path: &Path, chunk: &[Example], progress: &Progress) -> Option<TeacherLogits> {
+    fn read(&self, path: &Path, chunk: &[Example]) -> Option<(TeacherLogits, ChunkLayout)> {
         if !path.is_file() {
             return None;
         }
         let num_labels = self.teacher.labels.len();
-        let read = store::read(path)
-            .and_then(|bytes| Ok(TeacherLogits::from_bytes(&bytes, chunk, num_labels)?));
+        let read = store::read(path).and_then(|bytes| {
+            Ok((from_bytes(&bytes, chunk, num_labels)?, ChunkLayout::of(&bytes)?))
+        });
         // A damaged cache costs time, not the run.
         let warn = |error: &anyhow::Error| {
-            progress.message(&format!("{}: {error:#}; computed again", path.display()));
+            self.progress.message(&format!("{}: {error:#}; computed again", path.display()));
         };
         read.inspect_err(warn).ok()
     }
 
     /// The logits of a chunk; `None` where it was interrupted before the end.
-    fn compute(&self, chunk: &[Example], progress: &mut Progress) -> Option<TeacherLogits> {
+    fn compute(&mut self, chunk: &[Example]) -> Option<TeacherLogits> {
         let stop = runner::stop_flag();
         let mut logits = TeacherLogits::zeros(chunk, self.teacher.labels.len());
         let (pad, budget) = (self.teacher.config.pad_token_id, BatchBudget::Subwords(2048));
         let mut done = 0;
+        let progress = &mut self.progress;
         let sink = |index: usize, values: &[f32]| {
             logits.set(index, values);
-            progress.advance(1);
+            let is_first = index == 0 || chunk[index - 1].sentence != chunk[index].sentence;
+            progress.advance(usize::from(is_first), chunk[index].input_ids.len());
             done += 1;
             !stop.load(Ordering::Relaxed)
         };
@@ -177,11 +228,19 @@ impl<'a> Labelling<'a> {
         (done == chunk.len()).then_some(logits)
     }
 
-    fn keep(&self, path: &Path, logits: &TeacherLogits) -> Result<()> {
+    fn keep(&self, path: &Path, chunk: &[Example], logits: &TeacherLogits) -> Result<ChunkLayout> {
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot create {}", self.folder.display()))?;
-        store::write_atomic(path, &logits.to_bytes())
+        let bytes = to_bytes(chunk, logits);
+        store::write_atomic(path, &bytes)?;
+        Ok(ChunkLayout::of(&bytes)?)
     }
+}
+
+/// Sentences whose first window is in the chunk.
+fn sentences(chunk: &[Example]) -> usize {
+    let changes = chunk.windows(2).filter(|pair| pair[0].sentence != pair[1].sentence).count();
+    changes + usize::from(!chunk.is_empty())
 }
 
 /// `understudy/teacher-logits` in the user's cache folder.

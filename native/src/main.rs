@@ -4,6 +4,7 @@ mod bundle_dir;
 mod chart;
 mod cli;
 mod command;
+mod corpus;
 mod dataset;
 mod device;
 mod labelling;
@@ -13,6 +14,7 @@ mod progress;
 mod report;
 mod runner;
 mod store;
+mod text_file;
 
 use std::process::ExitCode;
 

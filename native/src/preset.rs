@@ -150,8 +150,14 @@ fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result
         (0.0..=1e6).contains(&minutes),
         "--checkpoint-minutes {minutes}: expected 0 to 1000000"
     );
-    for (flag, beta) in [("--beta1", args.beta1), ("--beta2", args.beta2)] {
-        ensure!((0.0..1.0).contains(&beta), "{flag} {beta}: expected 0 up to but not including 1");
+    let token_dropout = args.token_dropout.unwrap_or(0.0);
+    for (flag, share) in
+        [("--beta1", args.beta1), ("--beta2", args.beta2), ("--token-dropout", token_dropout)]
+    {
+        ensure!(
+            (0.0..1.0).contains(&share),
+            "{flag} {share}: expected 0 up to but not including 1"
+        );
     }
     ensure!(
         args.epsilon.is_finite() && args.epsilon > 0.0,
@@ -178,6 +184,7 @@ fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result
         },
         objective,
         text_ratio: None,
+        token_dropout,
         evaluate_every: args.evaluate_every.map(|n| positive("--evaluate-every", n)).transpose()?,
         patience: args.patience.map(|n| positive("--patience", n)).transpose()?,
         log_every: 1,

@@ -10,7 +10,11 @@ use crate::cli::Cli;
 use crate::store;
 
 /// The presets that ship with the program.
-const SHIPPED: [(&str, &str); 1] = [("seed", include_str!("../presets/seed.toml"))];
+const SHIPPED: [(&str, &str); 3] = [
+    ("seed", include_str!("../presets/seed.toml")),
+    ("conll2003", include_str!("../presets/conll2003.toml")),
+    ("best", include_str!("../presets/best.toml")),
+];
 
 /// Flags that say which files a run reads and writes, not how it works.
 const NOT_SETTINGS: [&str; 7] = ["preset", "teacher", "data", "text", "cache", "out", "resume"];
@@ -181,7 +185,10 @@ mod tests {
             let message = format!("{:#}", parsed(flags).expect_err(flags));
             assert!(message.contains(expected), "{message}");
         };
-        check("--preset best-of-all", "--preset best-of-all: expected seed");
+        check(
+            "--preset best-of-all",
+            "--preset best-of-all: expected seed, conll2003, best or a file",
+        );
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("mine.toml");
         let flags = format!("--preset {}", path.display());

@@ -33,6 +33,7 @@ pub struct Progress {
     loss: Average,
     seconds_per_step: Average,
     subwords_per_step: Average,
+    subwords: usize,
 }
 
 impl Progress {
@@ -59,11 +60,18 @@ impl Progress {
         self.show(&format!("epoch {epoch} · loss {average:.4} · {speed:.0} sub-words/s"));
     }
 
-    /// Counts `n` more items as done.
-    pub fn advance(&mut self, n: usize) {
-        self.position += n;
+    /// Counts `items` more as done, and the sub-words that were read for them.
+    pub fn advance(&mut self, items: usize, subwords: usize) {
+        self.position += items;
+        self.subwords += subwords;
         let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
-        self.show(&format!("{:.0}/s", self.position as f64 / seconds));
+        self.show(&format!("{:.0} sub-words/s", self.subwords as f64 / seconds));
+    }
+
+    /// Counts `items` more that cost nothing.
+    pub fn skip(&mut self, items: usize) {
+        self.position += items;
+        self.resumed_at += items;
     }
 
     /// Prints a line above the bar; nothing when quiet.
@@ -101,6 +109,7 @@ impl Progress {
             loss: Average::default(),
             seconds_per_step: Average::default(),
             subwords_per_step: Average::default(),
+            subwords: 0,
         }
     }
 
@@ -205,8 +214,8 @@ mod tests {
         progress.step(5, 1, f64::NAN, 100);
         assert_eq!(progress.position, 5);
         let mut count = Progress::count(true, "labelling", 10);
-        count.advance(3);
-        count.advance(4);
+        count.advance(3, 30);
+        count.advance(4, 40);
         assert_eq!(count.position, 7);
     }
 }

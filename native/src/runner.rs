@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use understudy_shared::data::example::{Example, ExampleOptions, labelled_examples};
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::data::tokenize::SubwordTokenizer;
-use understudy_shared::infer::teacher::TeacherLogits;
 use understudy_shared::model::{BertConfig, TokenClassifier};
 use understudy_shared::train::adamw::AdamW;
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::evaluate::LabelledSet;
 use understudy_shared::train::fit::{Ending, FitError, Task, fit};
 use understudy_shared::train::plan::total_steps;
+use understudy_shared::train::source::Source;
 use understudy_shared::train::state::{Checkpoint, Progress as RunProgress, TrainState};
 use understudy_shared::train::trainee::Trainee;
 
@@ -50,12 +50,10 @@ pub struct Job<'a> {
     pub labels: LabelSet,
     /// Its `tokenizer.json`.
     pub tokenizer: &'a [u8],
-    /// Learned from, the labelled ones first.
-    pub train: Vec<Example>,
-    /// How many are labelled.
-    pub num_labelled: usize,
-    /// The teacher's logits of `train`.
-    pub teacher_logits: Option<TeacherLogits>,
+    /// Its `[MASK]`.
+    pub mask_token_id: u32,
+    /// Learned from.
+    pub train: &'a dyn Source,
     /// The teacher, where hidden states are compared.
     pub teacher: Option<&'a TokenClassifier>,
     /// The best weights are chosen by it.
@@ -147,16 +145,15 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
         restored.with_context(|| folder.file(CHECKPOINT).display().to_string())?;
     }
     let log = LogFile::open(&folder.file("log.jsonl"), state.progress.step)?;
-    let steps = total_steps(&job.config, &job.train, job.num_labelled);
+    let steps = total_steps(&job.config, job.train);
     let mut recorder = Recorder::new(&job, &folder, log, parameters, steps, &state);
     let task = Task {
-        train: &job.train,
-        num_labelled: job.num_labelled,
-        teacher_logits: job.teacher_logits.as_ref(),
+        train: job.train,
         teacher: job.teacher,
         dev: Some(&job.dev),
         labels: &job.labels,
         pad_token_id: job.model_config.pad_token_id,
+        mask_token_id: job.mask_token_id,
     };
     let ending = fit(&mut state, &task, &job.config, |event| recorder.on(event));
     let ending = pollster::block_on(ending).map_err(|error| match error {
@@ -181,6 +178,7 @@ fn snapshot(job: &Job<'_>) -> Value {
         "understudy": env!("CARGO_PKG_VERSION"),
         "model": job.description,
         "init": job.init,
+        "mention_copies": job.args.mention_copies.unwrap_or(0),
         "train": job.config,
         "examples": job.options,
         "student_or_teacher": job.model_config,

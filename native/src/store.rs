@@ -32,7 +32,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// SHA-256 in lower-case hexadecimal, 64 characters.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// That nothing is in the place of a new folder.
@@ -152,7 +157,7 @@ fn write_error(error: io::Error, path: &Path, wanted: usize) -> anyhow::Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use tempfile::tempdir;
 

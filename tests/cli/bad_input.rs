@@ -291,8 +291,14 @@ fn settings_out_of_range() {
         ("--hidden-weight=-1", "--hidden-weight -1: expected 0 to 10000"),
         ("--text-ratio 2", "--text-ratio without text: expected --text FILE too"),
         ("--embedding-rank 384", "`embedding_rank` is 384; expected a rank below hidden_size"),
-        ("--init teacher --hidden-size 96 --num-attention-heads 2", "the student is 96 wide, its"),
-        ("--preset none", "--preset none: expected seed or a file of flags"),
+        (
+            "--init embeddings --hidden-size 96 --num-attention-heads 2",
+            "the student is 96 wide, its",
+        ),
+        ("--init layers", "the student's hidden_size is 384, its teacher's 64; expected the same"),
+        ("--token-dropout 1", "--token-dropout 1: expected 0 up to but not including 1"),
+        ("--mention-copies 1001", "--mention-copies 1001: expected 0 to 1000"),
+        ("--preset none", "--preset none: expected seed, conll2003, best or a file of flags"),
     ];
     for (flags, expected) in cases {
         let arguments =

@@ -265,7 +265,7 @@ fn a_preset_of_ones_own_with_every_lever() {
     small_data(dir);
     let preset = "# mine\nhidden-size = 32\nnum-hidden-layers = 1\nnum-attention-heads = 2\n\
                   intermediate-size = 48\nmax-position-embeddings = 64\nepochs = 9\n\
-                  init = \"teacher\"\nhidden-weight = 0.5\ntext-ratio = 2\nalpha = 0.9\n\
+                  init = \"embeddings\"\nhidden-weight = 0.5\ntext-ratio = 2\nalpha = 0.9\n\
                   final-alpha = 0.4\ntemperature = 4\nfinal-temperature = 2\n";
     std::fs::write(dir.join("mine.toml"), preset).expect("written");
     stdout(
@@ -287,6 +287,34 @@ fn a_preset_of_ones_own_with_every_lever() {
     let loss = |key: &str| first[key].as_f64().expect("a loss");
     let want = 0.9 * loss("soft_loss") + 0.1 * loss("hard_loss") + 0.5 * loss("hidden_loss");
     assert!((loss("loss") - want).abs() < 1e-5 * want, "{first}");
+}
+
+#[test]
+fn a_student_begins_as_a_part_of_its_teacher() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    let start = |init: &str| {
+        json(
+            dir,
+            &format!(
+                "distill --teacher {{tiny}}/teacher --data {{dir}}/data --cache {{dir}}/cache \
+                 --hidden-size 64 --num-hidden-layers 2 --num-attention-heads 4 \
+                 --intermediate-size 96 --embedding-rank 48 --max-position-embeddings 64 \
+                 --mention-copies 1 --token-dropout 0.1 --epochs 1 --learning-rate 1e-6 \
+                 --init {init} --out {{dir}}/{init} --quiet --json"
+            ),
+        )
+    };
+    let f1 = |report: &Value| report["test"]["word"]["default"]["f1"].as_f64().expect("a score");
+    let (random, layers) = (start("random"), start("layers"));
+    assert_eq!(random["parameters"], layers["parameters"]);
+    assert!(f1(&layers) > f1(&random) + 0.3, "{} {}", f1(&layers), f1(&random));
+    let bytes = std::fs::read(dir.join("layers/run.json")).expect("a snapshot");
+    let snapshot: Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(snapshot["init"], "teacher's layers");
+    assert_eq!(snapshot["mention_copies"], 1);
+    assert_eq!(snapshot["train"]["token_dropout"], 0.1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use understudy_shared::data::example::{
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::data::span::{Mode, spans, tags_of};
 use understudy_shared::data::tokenize::SubwordTokenizer;
+use understudy_shared::infer::chunk::{from_bytes, to_bytes};
 use understudy_shared::infer::decode::{Decoding, decode};
 use understudy_shared::infer::teacher::TeacherLogits;
 use understudy_shared::loss::objective::{Combination, Objective, SoftReduction};
@@ -61,7 +62,7 @@ fn losses(indices: &[usize], objective: Objective, whole: &BatchCounts) -> [f32;
     let [_, seq_len] = batch.input_ids.dims();
     let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
     let logits = MODEL.forward(input_ids, mask, batch.is_padded, &mut Noise::off());
-    let teacher = TEACHER.batch(indices, seq_len, &device);
+    let teacher = TEACHER.select(indices).batch(seq_len, &device);
     let losses = objective.losses(logits, Some(teacher), vec![], &batch, whole);
     let soft = losses.soft.unwrap_or_else(|| Tensor::zeros([1], &device));
     [losses.total, losses.hard, soft].map(|loss| values(loss)[0])
@@ -231,16 +232,16 @@ proptest! {
     ) {
         let examples: Vec<Example> = chosen.iter().map(|index| EXAMPLES[*index].clone()).collect();
         let (logits, plain) = random_logits(&examples, seed);
-        let read = TeacherLogits::from_bytes(&logits.to_bytes(), &examples, 9).expect("our own");
+        let read = from_bytes(&to_bytes(&examples, &logits), &examples, 9).expect("our own");
         prop_assert_eq!(&read, &logits);
         for (index, plain) in plain.iter().enumerate() {
             let longer = examples[index].input_ids.len() + 2;
-            let mut got = values(read.batch(&[index], longer, &Device::flex()));
+            let mut got = values(read.select(&[index]).batch(longer, &Device::flex()));
             prop_assert_eq!(got.split_off(plain.len()), [0.0; 18]);
             let near = |(got, want): (&f32, &f32)| (got - want).abs() <= want.abs() / 2048.0 + 1e-7;
             prop_assert!(got.iter().zip(plain).all(near));
         }
-        prop_assert!(TeacherLogits::from_bytes(&logits.to_bytes(), &examples, 8).is_err());
+        prop_assert!(from_bytes(&to_bytes(&examples, &logits), &examples, 8).is_err());
     }
 }
 

@@ -8,6 +8,7 @@ use understudy_shared::data::label::LabelSet;
 use understudy_shared::train::adamw::{AdamW, Placement};
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::fit::{Control, Ending, Event, Task, fit};
+use understudy_shared::train::source::InMemory;
 use understudy_shared::train::state::{Checkpoint, CheckpointError, TrainState};
 
 use crate::training::{HOST, Told, dev_set, new_state, train_config, train_examples};
@@ -24,14 +25,14 @@ fn run(
     control: impl Fn(usize) -> Control,
 ) -> (Told, Vec<Vec<u8>>) {
     let (train, dev, labels) = (train_examples(24), dev_set(6), LabelSet::conll2003());
+    let source = InMemory::new(train, None);
     let task = Task {
-        train: &train,
-        num_labelled: train.len(),
-        teacher_logits: None,
+        train: &source,
         teacher: None,
         dev: Some(&dev),
         labels: &labels,
         pad_token_id: 0,
+        mask_token_id: 4,
     };
     let (mut steps, mut evaluations, mut checkpoints) = (vec![], vec![], vec![]);
     let ending = pollster::block_on(fit::<Infallible>(state, &task, config, |event| {

@@ -17,6 +17,7 @@ use understudy_shared::train::fit::{
     Control, Ending, EvaluationRecord, Event, FitError, StepRecord, Task, fit,
 };
 use understudy_shared::train::plan::{examples_of_epoch, total_steps};
+use understudy_shared::train::source::{InMemory, Source};
 use understudy_shared::train::state::{Progress, TrainState};
 use understudy_shared::train::trainee::Trainee;
 
@@ -50,6 +51,7 @@ pub fn train_config() -> TrainConfig {
         optimizer: AdamWConfig { weight_decay: 0.01, ..AdamWConfig::default() },
         objective: Objective::hard(),
         text_ratio: None,
+        token_dropout: 0.0,
         evaluate_every: None,
         patience: None,
         log_every: 1,
@@ -84,14 +86,14 @@ fn run(
     dev: Option<&LabelledSet>,
 ) -> Told {
     let labels = LabelSet::conll2003();
+    let source = InMemory::new(train.to_vec(), teacher_logits.cloned());
     let task = Task {
-        train,
-        num_labelled: train.len(),
-        teacher_logits,
+        train: &source,
         teacher: None,
         dev,
         labels: &labels,
         pad_token_id: 0,
+        mask_token_id: 4,
     };
     let mut state = new_state(dropout, 1, AdamW::new(config.optimizer, HOST));
     let (mut steps, mut evaluations) = (vec![], vec![]);
@@ -121,7 +123,7 @@ fn the_loss_falls_and_f1_rises() {
     let (train, dev) = (train_examples(80), dev_set(20));
     let told = run(&config, 0.1, &train, None, Some(&dev));
     assert!(matches!(told.ending, Ok(Ending::Finished)));
-    assert_eq!(told.steps.len(), total_steps(&config, &train, train.len()));
+    assert_eq!(told.steps.len(), total_steps(&config, &InMemory::new(train, None)));
     assert!(told.steps.iter().map(|record| record.step).eq(1..=told.steps.len()));
     let epoch = told.steps.len() / 8;
     let loss = |record: &StepRecord| record.loss;
@@ -243,14 +245,14 @@ fn hidden_matching(
     let teacher_config = BertConfig { initializer_range: 0.3, ..model_config(0.0) };
     let teacher = TokenClassifier::init(&teacher_config, 9, 5, &Device::flex()).on_host();
     let logits = teacher_logits(&train, 5);
+    let source = InMemory::new(train, Some(logits));
     let task = Task {
-        train: &train,
-        num_labelled: train.len(),
-        teacher_logits: Some(&logits),
+        train: &source,
         teacher: Some(&teacher),
         dev: None,
         labels: &LabelSet::conll2003(),
         pad_token_id: 0,
+        mask_token_id: 4,
     };
     let mut steps = vec![];
     let ended = pollster::block_on(fit::<Infallible>(state, &task, config, |event| {
@@ -299,6 +301,7 @@ fn hidden_states_are_matched_and_the_projections_are_kept_in_the_checkpoint() {
 fn text_is_taken_in_turn_in_the_set_ratio() {
     let train = train_examples(30);
     let (num_labelled, mut seen) = (8, vec![0usize; 30]);
+    let source = InMemory::new(train, None).with_num_labelled(num_labelled);
     let config = TrainConfig {
         epochs: 4,
         batch: BatchBudget::Sentences(5),
@@ -306,13 +309,13 @@ fn text_is_taken_in_turn_in_the_set_ratio() {
         ..train_config()
     };
     // 8 labelled and 12 others in each of 4 epochs: 22 others are seen twice in 48 draws, and 4 thrice.
-    assert_eq!(total_steps(&config, &train, num_labelled), 4 * 4);
+    assert_eq!(total_steps(&config, &source), 4 * 4);
     let everything = TrainConfig { text_ratio: None, ..config.clone() };
-    assert_eq!(total_steps(&everything, &train, num_labelled), 4 * 6);
+    assert_eq!(total_steps(&everything, &source), 4 * 6);
     let none = TrainConfig { text_ratio: Some(0.0), ..config.clone() };
-    assert_eq!(total_steps(&none, &train, num_labelled), 4 * 2);
+    assert_eq!(total_steps(&none, &source), 4 * 2);
     for epoch in 0..4 {
-        for index in examples_of_epoch(&config, train.len(), num_labelled, epoch) {
+        for index in examples_of_epoch(&config, source.lengths().len(), num_labelled, epoch) {
             seen[index] += 1;
         }
     }
@@ -339,6 +342,18 @@ fn the_loss_follows_its_schedule() {
         let want = alpha * soft + (1.0 - alpha) * record.hard_loss;
         assert!((record.loss - want).abs() < 1e-5 * want, "step {}", record.step);
     }
+}
+
+#[test]
+fn sub_words_that_are_left_out_change_the_steps_and_not_what_is_learned() {
+    let train = train_examples(24);
+    let whole = run(&train_config(), 0.0, &train, None, None);
+    let config = TrainConfig { token_dropout: 0.3, ..train_config() };
+    let (once, twice) =
+        (run(&config, 0.0, &train, None, None), run(&config, 0.0, &train, None, None));
+    assert_eq!(once.steps, twice.steps);
+    assert_ne!(once.steps[0].hard_loss, whole.steps[0].hard_loss);
+    assert_eq!(once.steps[0].subwords, whole.steps[0].subwords);
 }
 
 #[test]

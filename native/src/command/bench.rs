@@ -17,6 +17,7 @@ use understudy_shared::model::{BertConfig, Noise, TokenClassifier};
 use understudy_shared::train::adamw::{AdamW, AdamWConfig};
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::fit::{Control, Event, Task, fit};
+use understudy_shared::train::source::InMemory;
 use understudy_shared::train::state::{Progress, TrainState};
 use understudy_shared::train::trainee::Trainee;
 
@@ -149,19 +150,20 @@ fn train_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Re
         optimizer: AdamWConfig { weight_decay: 1e-6, ..AdamWConfig::default() },
         objective: Objective::hard(),
         text_ratio: None,
+        token_dropout: 0.0,
         evaluate_every: None,
         patience: None,
         log_every: 1,
         seed: args.common.seed,
     };
+    let examples = InMemory::new(examples, None);
     let task = Task {
         train: &examples,
-        num_labelled: examples.len(),
-        teacher_logits: None,
         teacher: None,
         dev: None,
         labels: &LabelSet::conll2003(),
         pad_token_id: config.pad_token_id,
+        mask_token_id: config.pad_token_id,
     };
     let model = TokenClassifier::init(config, 9, args.common.seed, &device);
     let mut state = TrainState {

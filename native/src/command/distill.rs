@@ -2,24 +2,28 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use burn::module::Module;
 use understudy_shared::checkpoint::bundle::Bundle;
-use understudy_shared::compress::student_init::init_embeddings;
-use understudy_shared::data::example::{Example, ExampleOptions, unlabelled_examples};
+use understudy_shared::compress::student_init::{init_embeddings, init_layers};
+use understudy_shared::data::example::{Example, ExampleOptions};
 use understudy_shared::data::label::LabelSet;
-use understudy_shared::infer::teacher::TeacherLogits;
 use understudy_shared::model::{BertConfig, TokenClassifier};
 use understudy_shared::train::plan::total_steps;
 use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;
 use crate::cli::{DistillArgs, InitName};
+use crate::corpus::Corpus;
 use crate::dataset::{self, Splits};
 use crate::labelling::{Labelling, Shard};
-use crate::report::FileHash;
 use crate::runner::{self, Job};
 use crate::store::RunFolder;
+use crate::text_file::TextFile;
 use crate::{device, preset};
+
+/// Training examples over which the teacher's neurons are compared.
+const SAMPLE: usize = 1024;
 
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
@@ -29,30 +33,27 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         "--text-ratio without text: expected --text FILE too"
     );
     RunFolder::check(&args.train.out, args.train.resume)?;
-    let splits = dataset::read_splits(&args.train.data)?;
+    let mut splits = dataset::read_splits(&args.train.data)?;
+    dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
+    let texts = args.text.iter().map(|path| TextFile::check(path)).collect::<Result<Vec<_>>>()?;
     let files = BundleDir::read(&args.teacher)?;
     let teacher = files.load(&device::device())?;
     check_labels(&splits, &teacher.labels, &args.teacher)?;
     let student = preset::student(args, teacher.config.vocab_size, teacher.config.pad_token_id)?;
     let most = student.max_position_embeddings.min(teacher.config.max_position_embeddings);
     let options = preset::example_options(&args.train, most)?;
-    let model = new_student(args, &student, &teacher)?;
     let mut inputs = runner::split_files(&splits);
     inputs.extend(files.hashes());
+    inputs.extend(texts.iter().map(|text| text.file.clone()));
     let runner::Prepared { train, dev, test } =
         runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options)?;
-    let mut sources = vec![train];
-    sources.extend(unlabelled(&mut inputs, args, &teacher, &options)?);
-    let teacher_logits = match config.objective.is_soft() {
-        true => Some(label(args, &files, &teacher, &sources)?),
-        false => None,
-    };
-    let num_labelled = sources[0].len();
-    let train: Vec<Example> = sources.into_iter().flatten().collect();
+    let model = new_student(args, &student, &teacher, &train)?;
+    let corpus = label(args, &files, &teacher, train, (&texts, &options))?;
     if args.train.warmup_steps.is_none() {
-        config.warmup_steps = total_steps(&config, &train, num_labelled) / 10;
+        config.warmup_steps = total_steps(&config, &corpus) / 10;
     }
     let labels = teacher.labels.clone();
+    let mask_token_id = teacher.tokenizer.mask_id();
     let (teacher_config, teacher) = (teacher.config, teacher.model);
     // Without hidden states to compare, the teacher has done its work.
     let teacher = (config.objective.hidden_weight > 0.0).then_some(teacher);
@@ -64,7 +65,8 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         description: format!("student: {}", runner::describe(&student)),
         init: match args.init {
             None | Some(InitName::Random) => "random",
-            Some(InitName::Teacher) => "teacher's embeddings",
+            Some(InitName::Embeddings) => "teacher's embeddings",
+            Some(InitName::Layers) => "teacher's layers",
         },
         args: &args.train,
         config,
@@ -72,9 +74,8 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         model_config: student,
         labels,
         tokenizer: &files.tokenizer,
-        train,
-        num_labelled,
-        teacher_logits,
+        mask_token_id,
+        train: &corpus,
         teacher: teacher.as_ref(),
         dev,
         test,
@@ -88,18 +89,22 @@ fn new_student(
     args: &DistillArgs,
     config: &BertConfig,
     teacher: &Bundle,
+    train: &[Example],
 ) -> Result<TokenClassifier> {
     let (seed, num_labels) = (args.train.common.seed, teacher.labels.len());
-    let device = device::device().autodiff();
-    let student = TokenClassifier::init(config, num_labels, seed, &device);
+    let student = TokenClassifier::init(config, num_labels, seed, &device::device());
+    let (model, theirs) = (&teacher.model, &teacher.config);
     let student = match args.init {
         None | Some(InitName::Random) => student,
-        Some(InitName::Teacher) => {
-            let (model, theirs) = (&teacher.model, &teacher.config);
+        Some(InitName::Embeddings) => {
             pollster::block_on(init_embeddings(student, config, model, theirs))?
         }
+        Some(InitName::Layers) => {
+            let sample = &train[..train.len().min(SAMPLE)];
+            pollster::block_on(init_layers(student, config, model, theirs, sample))?
+        }
     };
-    Ok(device::place(student))
+    Ok(device::place(student.train()))
 }
 
 /// The data may use fewer labels than the teacher has, but none that it lacks.
@@ -123,38 +128,27 @@ fn check_labels(splits: &Splits, labels: &LabelSet, teacher: &Path) -> Result<()
     Ok(())
 }
 
-/// The examples of each text file.
-fn unlabelled(
-    inputs: &mut Vec<FileHash>,
-    args: &DistillArgs,
-    teacher: &Bundle,
-    options: &ExampleOptions,
-) -> Result<Vec<Vec<Example>>> {
-    let mut sources = Vec::with_capacity(args.text.len());
-    for path in &args.text {
-        let (texts, file) = dataset::read_unlabelled(path)?;
-        inputs.push(file);
-        let examples = unlabelled_examples(&texts, &teacher.tokenizer, options);
-        sources.push(examples.with_context(|| path.display().to_string())?);
-    }
-    Ok(sources)
-}
-
-/// The teacher's logits of all examples.
+/// The training examples and the text with the teacher's logits.
 fn label(
     args: &DistillArgs,
     files: &BundleDir,
     teacher: &Bundle,
-    sources: &[Vec<Example>],
-) -> Result<TeacherLogits> {
+    train: Vec<Example>,
+    (texts, options): (&[TextFile], &ExampleOptions),
+) -> Result<Corpus> {
     let quiet = args.train.common.quiet;
-    let labelling = Labelling::new(args.cache.as_deref(), files, teacher, quiet)?;
-    let sources: Vec<&[Example]> = sources.iter().map(Vec::as_slice).collect();
-    let mut logits = TeacherLogits::empty(teacher.labels.len());
-    let counts = labelling.label(&sources, Shard::WHOLE, |chunk| logits.append(&chunk))?;
-    if !quiet && counts.found + counts.kept == counts.chunks {
+    let sentences = train.len() + texts.iter().map(|text| text.sentences).sum::<usize>();
+    let cache = args.cache.as_deref();
+    let mut labelling = Labelling::new(cache, files, teacher, Shard::WHOLE, (sentences, quiet))?;
+    let logits = labelling.label(&train)?;
+    let mut corpus = Corpus::new(train, logits);
+    for text in texts {
+        labelling.label_text(text, options, |examples, labelled| corpus.add(examples, labelled))?;
+    }
+    let counts = labelling.counts();
+    if !quiet && counts.all_kept() {
         let whence = if counts.kept == 0 { "from" } else { "kept in" };
         eprintln!("teacher logits: {whence} {}", labelling.folder().display());
     }
-    Ok(logits)
+    Ok(corpus)
 }

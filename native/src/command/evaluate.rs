@@ -30,8 +30,8 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let start = Instant::now();
     let pad = bundle.config.pad_token_id;
     let decoding = preset::decoding(args.decoding);
-    let advance = || {
-        progress.advance(1);
+    let advance = |subwords| {
+        progress.advance(1, subwords);
         !stop.load(Ordering::Relaxed)
     };
     let evaluation = evaluate(&bundle.model, &bundle.labels, &set, pad, decoding, advance);

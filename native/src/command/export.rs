@@ -98,8 +98,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
 fn score(args: &ExportArgs, name: &str, bundle: &Bundle, set: &LabelledSet) -> SplitScores {
     let mut progress = Progress::count(args.common.quiet, name, set.examples.len());
     let pad = bundle.config.pad_token_id;
-    let advance = || {
-        progress.advance(1);
+    let advance = |subwords| {
+        progress.advance(1, subwords);
         true
     };
     let evaluation =

@@ -6,6 +6,7 @@ use understudy_shared::checkpoint::bundle::{Bundle, check_vocabulary};
 use understudy_shared::data::tokenize::SubwordTokenizer;
 use understudy_shared::model::{BertConfig, TokenClassifier};
 use understudy_shared::train::plan::total_steps;
+use understudy_shared::train::source::InMemory;
 use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;
@@ -19,7 +20,8 @@ use crate::{device, preset};
 pub fn run(args: &FinetuneArgs) -> Result<()> {
     let mut config = preset::finetune(&args.train)?;
     RunFolder::check(&args.train.out, args.train.resume)?;
-    let splits = dataset::read_splits(&args.train.data)?;
+    let mut splits = dataset::read_splits(&args.train.data)?;
+    dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
     let files = match args.from_scratch {
         true => BundleDir::read_without_weights(&args.base)?,
         false => BundleDir::read(&args.base)?,
@@ -30,9 +32,10 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     inputs.extend(files.hashes());
     let runner::Prepared { train, dev, test } =
         runner::prepare(splits, &bundle.tokenizer, &bundle.labels, &options)?;
+    let train = InMemory::new(train, None);
     if args.train.warmup_steps.is_none() {
         // The reference's 1000 steps would never end on a small text.
-        let steps = total_steps(&config, &train, train.len());
+        let steps = total_steps(&config, &train);
         config.warmup_steps = if steps < 2000 { steps / 10 } else { 1000 };
     }
     let job = Job {
@@ -44,9 +47,8 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         model_config: bundle.config,
         labels: bundle.labels,
         tokenizer: &files.tokenizer,
-        num_labelled: train.len(),
-        train,
-        teacher_logits: None,
+        mask_token_id: bundle.tokenizer.mask_id(),
+        train: &train,
         teacher: None,
         dev,
         test,

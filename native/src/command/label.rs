@@ -3,12 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use understudy_shared::data::example::{labelled_examples, unlabelled_examples};
+use understudy_shared::data::example::labelled_examples;
 
 use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::cli::LabelArgs;
 use crate::labelling::Labelling;
+use crate::text_file::TextFile;
 use crate::{dataset, device, preset};
 
 /// Labels.
@@ -21,25 +22,31 @@ pub fn run(args: &LabelArgs) -> Result<()> {
     let teacher = files.load(&device::device())?;
     let most = teacher.config.max_position_embeddings;
     let options = preset::window_options(args.max_length, most)?;
-    let mut sources = Vec::new();
-    if let Some(folder) = &args.data {
-        let train = dataset::read_train(folder)?;
-        let examples =
-            labelled_examples(&train.sentences, &teacher.tokenizer, &teacher.labels, &options);
-        sources.push(examples.with_context(|| train.file.path)?);
+    let texts = args.text.iter().map(|path| TextFile::check(path)).collect::<Result<Vec<_>>>()?;
+    let examples = match &args.data {
+        Some(folder) => {
+            let mut train = dataset::read_train(folder)?;
+            dataset::augment(&mut train, args.mention_copies, args.common.seed)?;
+            let (tokenizer, labels) = (&teacher.tokenizer, &teacher.labels);
+            labelled_examples(&train.sentences, tokenizer, labels, &options)
+                .with_context(|| train.file.path)?
+        }
+        None => vec![],
+    };
+    let sentences = examples.len() + texts.iter().map(|text| text.sentences).sum::<usize>();
+    let (cache, quiet) = (args.cache.as_deref(), args.common.quiet);
+    let mut labelling = Labelling::new(cache, &files, &teacher, args.shard, (sentences, quiet))?;
+    let mut subwords = labelling.label(&examples)?.subwords();
+    for text in &texts {
+        labelling.label_text(text, &options, |_, labelled| {
+            subwords += labelled.logits.subwords();
+            Ok(())
+        })?;
     }
-    for path in &args.text {
-        let (texts, _) = dataset::read_unlabelled(path)?;
-        let examples = unlabelled_examples(&texts, &teacher.tokenizer, &options);
-        sources.push(examples.with_context(|| path.display().to_string())?);
-    }
-    let labelling = Labelling::new(args.cache.as_deref(), &files, &teacher, args.common.quiet)?;
-    let sources: Vec<&[_]> = sources.iter().map(Vec::as_slice).collect();
-    let mut subwords = 0;
-    let counts = labelling.label(&sources, args.shard, |logits| subwords += logits.subwords())?;
+    let counts = labelling.counts();
     let (number, count) = (args.shard.index + 1, args.shard.count);
     ensure!(
-        counts.found + counts.kept == counts.chunks,
+        counts.all_kept(),
         "the logits could not be kept in {}; expected a folder that can be written",
         labelling.folder().display()
     );

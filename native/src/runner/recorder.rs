@@ -80,7 +80,7 @@ impl<'a> Recorder<'a> {
             "{} · {} parameters · {} training windows · {} steps{from} · {}",
             job.description,
             self.parameters,
-            job.train.len(),
+            job.train.lengths().len(),
             steps,
             device::name()
         ));
@@ -162,8 +162,8 @@ impl<'a> Recorder<'a> {
             let Some(set) = set else { continue };
             let mut progress = Progress::count(job.args.common.quiet, split, set.examples.len());
             let pad = job.model_config.pad_token_id;
-            let advance = || {
-                progress.advance(1);
+            let advance = |subwords| {
+                progress.advance(1, subwords);
                 !self.stop.load(Ordering::Relaxed)
             };
             let decoding = Decoding::default();
@@ -195,6 +195,7 @@ impl<'a> Recorder<'a> {
                 "examples": snapshot["examples"],
                 "model": snapshot["student_or_teacher"],
                 "init": snapshot["init"],
+                "mention_copies": snapshot["mention_copies"],
             }),
             data: job.inputs.clone(),
             curve: log.kept().iter().filter_map(curve_point).collect(),

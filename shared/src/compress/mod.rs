@@ -1,6 +1,7 @@
 //! Smaller models from larger ones: the token table as a product of two thin matrices, a student's
-//! embeddings from its teacher's.
+//! first weights from its teacher's.
 
 pub mod factorize;
+pub mod neurons;
 pub mod student_init;
 pub mod svd;

@@ -1,20 +1,27 @@
-//! A student's embeddings from its teacher's: the tables in the directions of the largest singular
-//! values of the teacher's token table (Mukherjee and Awadallah 2020, XtremeDistil, arXiv:2004.05686, section 3.1,
-//! who take the SVD of the word embeddings).
+//! A student's first weights from its teacher.
 //!
-//! With `E = U S Vᵀ` the teacher's token table and `V'` its first columns, as many as the student is
-//! wide, the student gets `E V'`, and the position and type tables times the same `V'`. The encoder
-//! layers stay as they were initialised.
+//! **Tables.** A narrower student gets the teacher's tables in the directions of the largest singular
+//! values of the token table (Mukherjee and Awadallah 2020, XtremeDistil, arXiv:2004.05686, section
+//! 3.1, who take the SVD of the word embeddings): with `E = U S Vᵀ` and `V'` the first columns of `V`,
+//! as many as the student is wide, `E V'`, and the position and type tables times the same `V'`. A
+//! student as wide as its teacher keeps the teacher's own directions.
+//!
+//! **Layers.** A student as wide as its teacher can have the teacher's layers too, evenly spread from
+//! the first to the last (Sanh et al. 2019, DistilBERT, arXiv:1910.01108, section 3), with the
+//! feed-forward layer cut to the student's width ([`super::neurons`]), and the teacher's classifier.
 
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use thiserror::Error;
 
+use super::factorize::{add_to_positions, centred_svd};
+use super::neurons::{Activations, keep_neurons};
 use super::svd::truncated_svd;
 use crate::checkpoint::weights::read_tensors;
+use crate::data::example::Example;
 use crate::model::{BertConfig, TokenClassifier};
 
-/// Why a student cannot take its teacher's embeddings.
+/// Why a student cannot take its teacher's weights.
 #[derive(Debug, Error)]
 pub enum StudentInitError {
     /// The student is wider.
@@ -40,6 +47,21 @@ pub enum StudentInitError {
         /// The teacher's.
         teacher: usize,
     },
+    /// Layers of another shape.
+    #[error(
+        "the student's {field} is {student}, its teacher's {teacher}; expected {expected}, to take \
+         the teacher's layers"
+    )]
+    Layers {
+        /// Which size.
+        field: &'static str,
+        /// The student's.
+        student: usize,
+        /// The teacher's.
+        teacher: usize,
+        /// What it may be.
+        expected: &'static str,
+    },
 }
 
 /// Gives a student its teacher's token, position and type tables in the student's width.
@@ -48,7 +70,7 @@ pub enum StudentInitError {
 ///
 /// A student that is wider than its teacher or has more rows in a table.
 pub async fn init_embeddings(
-    mut student: TokenClassifier,
+    student: TokenClassifier,
     config: &BertConfig,
     teacher: &TokenClassifier,
     teacher_config: &BertConfig,
@@ -75,14 +97,56 @@ pub async fn init_embeddings(
         Some(projection) => factor.matmul(projection.weight.val().without_autodiff()),
         None => factor,
     };
-    let [tokens, positions, types] = read([
+    let mut tables = read([
         tokens,
         theirs.position_embeddings.weight.val().without_autodiff(),
         theirs.token_type_embeddings.weight.val().without_autodiff(),
     ])
     .await;
+    for (table, (_, rows)) in tables.iter_mut().zip(rows(config)) {
+        table.truncate(rows * from);
+    }
+    Ok(match width == from {
+        true => same_width(student, config, tables),
+        false => narrower(student, config, from, tables),
+    })
+}
+
+/// Token, position and type table, the token table factorised where the student's is.
+fn same_width(
+    mut student: TokenClassifier,
+    config: &BertConfig,
+    [tokens, positions, types]: [Vec<f32>; 3],
+) -> TokenClassifier {
+    let width = config.hidden_size;
+    let device = student.device();
+    let parameter = |values: Vec<f32>, columns: usize| {
+        let shape = [values.len() / columns, columns];
+        Param::from_data(TensorData::new(values, shape), &device)
+    };
+    let ours = &mut student.embeddings;
+    ours.position_embeddings.weight = parameter(positions, width);
+    ours.token_type_embeddings.weight = parameter(types, width);
+    let (Some(rank), Some(projection)) = (config.embedding_rank, &mut ours.projection) else {
+        ours.word_embeddings.weight = parameter(tokens, width);
+        return student;
+    };
+    let (svd, mean) = centred_svd(tokens, [config.vocab_size, width], rank);
+    projection.weight = parameter(svd.right, width);
+    ours.word_embeddings.weight = parameter(svd.left, rank);
+    add_to_positions(student, mean)
+}
+
+/// All three tables in the directions of the token table's largest singular values.
+fn narrower(
+    mut student: TokenClassifier,
+    config: &BertConfig,
+    from: usize,
+    [tokens, positions, types]: [Vec<f32>; 3],
+) -> TokenClassifier {
+    let width = config.hidden_size;
     let rank = config.embedding_rank.unwrap_or(width);
-    let svd = truncated_svd(&tokens, [teacher_config.vocab_size, from], width);
+    let svd = truncated_svd(&tokens, [config.vocab_size, from], width);
     let device = student.device();
     let parameter = |values: Vec<f32>, columns: usize| {
         let shape = [values.len() / columns, columns];
@@ -90,7 +154,7 @@ pub async fn init_embeddings(
     };
     let ours = &mut student.embeddings;
     // The first columns of E V' belong to the largest singular values.
-    let left = svd.left.chunks_exact(width).take(config.vocab_size);
+    let left = svd.left.chunks_exact(width);
     let tokens: Vec<f32> = left.flat_map(|row| row[..rank].iter().copied()).collect();
     ours.word_embeddings.weight = parameter(tokens, rank);
     if let Some(projection) = &mut ours.projection {
@@ -98,16 +162,83 @@ pub async fn init_embeddings(
             (0..rank * width).map(|place| f32::from(u8::from(place / width == place % width)));
         projection.weight = parameter(identity.collect(), width);
     }
-    let narrow = |table: &[f32], rows: usize| {
+    let narrow = |table: &[f32]| {
         let project = |row: &[f32]| -> Vec<f32> {
             let directions = svd.right.chunks_exact(from);
             directions.map(|direction| dot(row, direction)).collect()
         };
-        table.chunks_exact(from).take(rows).flat_map(project).collect::<Vec<f32>>()
+        table.chunks_exact(from).flat_map(project).collect::<Vec<f32>>()
     };
-    let positions = narrow(&positions, config.max_position_embeddings);
-    ours.position_embeddings.weight = parameter(positions, width);
-    ours.token_type_embeddings.weight = parameter(narrow(&types, config.type_vocab_size), width);
+    ours.position_embeddings.weight = parameter(narrow(&positions), width);
+    ours.token_type_embeddings.weight = parameter(narrow(&types), width);
+    student
+}
+
+/// Which of the teacher's layers each layer of the student begins as, counted from 0: evenly spread,
+/// the first is the first and the last the last.
+pub fn initial_layers(student_layers: usize, teacher_layers: usize) -> Vec<usize> {
+    let (last, steps) = (teacher_layers - 1, student_layers.saturating_sub(1).max(1));
+    (0..student_layers).map(|layer| (2 * layer * last + steps) / (2 * steps)).collect()
+}
+
+/// Gives a student its teacher's tables, as [`init_embeddings`] does, and its teacher's layers and
+/// classifier. Neurons that a narrower feed-forward layer has no room for are chosen and made up for by
+/// what the teacher computes on `sample`.
+///
+/// Both models have the same labels; the teacher is on a device without autodiff.
+///
+/// # Errors
+///
+/// Those of [`init_embeddings`], and a student of another width or number of heads, with more layers
+/// or a wider feed-forward layer.
+pub async fn init_layers(
+    student: TokenClassifier,
+    config: &BertConfig,
+    teacher: &TokenClassifier,
+    teacher_config: &BertConfig,
+    sample: &[Example],
+) -> Result<TokenClassifier, StudentInitError> {
+    let sizes = |config: &BertConfig| {
+        let BertConfig { hidden_size, num_attention_heads, .. } = *config;
+        let BertConfig { num_hidden_layers, intermediate_size, .. } = *config;
+        [hidden_size, num_attention_heads, num_hidden_layers, intermediate_size]
+    };
+    let fields = ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"];
+    for (place, (student, teacher)) in
+        sizes(config).into_iter().zip(sizes(teacher_config)).enumerate()
+    {
+        let (fits, expected) = match place {
+            0 | 1 => (student == teacher, "the same"),
+            _ => (student <= teacher, "as many or fewer"),
+        };
+        if !fits {
+            let field = fields[place];
+            return Err(StudentInitError::Layers { field, student, teacher, expected });
+        }
+    }
+    let mut student = init_embeddings(student, config, teacher, teacher_config).await?;
+    let chosen = initial_layers(config.num_hidden_layers, teacher_config.num_hidden_layers);
+    let narrower = config.intermediate_size < teacher_config.intermediate_size;
+    let activations = match narrower {
+        true => Activations::of(teacher, &chosen, sample, config.pad_token_id).await,
+        false => vec![],
+    };
+    student.embeddings.layer_norm = teacher.embeddings.layer_norm.clone();
+    student.classifier = teacher.classifier.clone();
+    for (place, layer) in chosen.iter().enumerate() {
+        let (theirs, ours) = (&teacher.layers[*layer], &mut student.layers[place]);
+        let attention = &mut ours.attention;
+        attention.query = theirs.attention.query.clone();
+        attention.key = theirs.attention.key.clone();
+        attention.value = theirs.attention.value.clone();
+        attention.output = theirs.attention.output.clone();
+        ours.attention_norm = theirs.attention_norm.clone();
+        ours.output_norm = theirs.output_norm.clone();
+        (ours.intermediate, ours.output) = match activations.get(place) {
+            Some(activations) => keep_neurons(theirs, activations, config.intermediate_size).await,
+            None => (theirs.intermediate.clone(), theirs.output.clone()),
+        };
+    }
     Ok(student)
 }
 
@@ -124,6 +255,9 @@ async fn read<const N: usize>(tensors: [Tensor<2>; N]) -> [Vec<f32>; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::batch::Batch;
+    use crate::model::Noise;
+    use burn::module::Module;
     use burn::tensor::Device;
 
     fn teacher_config() -> BertConfig {
@@ -184,5 +318,72 @@ mod tests {
         let config = BertConfig { max_position_embeddings: 65, ..teacher_config() };
         let message = student(&config).expect_err("longer").to_string();
         assert!(message.starts_with("position table: the student has 65 rows"), "{message}");
+    }
+
+    #[test]
+    fn layers_are_spread_from_the_first_to_the_last() {
+        assert_eq!(initial_layers(4, 6), [0, 2, 3, 5]);
+        assert_eq!(initial_layers(6, 12), [0, 2, 4, 7, 9, 11]);
+        assert_eq!(initial_layers(3, 3), [0, 1, 2]);
+        assert_eq!(initial_layers(1, 6), [0]);
+    }
+
+    fn sample() -> Vec<Example> {
+        let example = |start: u32| Example {
+            sentence: 0,
+            input_ids: (0..30).map(|step| (start + 7 * step) % 59 + 1).collect(),
+            word_ids: vec![Some(0); 30],
+            counted: vec![true; 30],
+            label_ids: vec![-100; 30],
+        };
+        (0..20).map(example).collect()
+    }
+
+    fn with_layers(config: &BertConfig) -> Result<TokenClassifier, StudentInitError> {
+        let device = Device::flex();
+        let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
+        let fresh = TokenClassifier::init(config, 3, 2, &device);
+        pollster::block_on(init_layers(fresh, config, &teacher, &teacher_config(), &sample()))
+    }
+
+    fn logits(model: &TokenClassifier) -> Tensor<3> {
+        let sample = sample();
+        let batch = Batch::new(&sample.iter().collect::<Vec<_>>(), 0, &Device::flex());
+        model.forward(batch.input_ids, batch.attention_mask, false, &mut Noise::off())
+    }
+
+    #[test]
+    fn a_student_of_the_teachers_shape_is_the_teacher() {
+        let student = with_layers(&teacher_config()).expect("the same shape");
+        let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &Device::flex());
+        assert_eq!(logits(&student).into_data(), logits(&teacher).into_data());
+    }
+
+    #[test]
+    fn a_cut_student_starts_nearer_to_its_teacher_than_a_random_one() {
+        let config =
+            BertConfig { intermediate_size: 24, embedding_rank: Some(16), ..teacher_config() };
+        let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &Device::flex());
+        let far = TokenClassifier::init(&config, 3, 2, &Device::flex());
+        let near = with_layers(&config).expect("smaller");
+        assert_eq!(near.num_params(), far.num_params());
+        let distance = |student: &TokenClassifier| {
+            let difference = (logits(student) - logits(&teacher)).square().mean();
+            difference.into_scalar::<f32>()
+        };
+        assert!(distance(&near) < 0.5 * distance(&far));
+    }
+
+    #[test]
+    fn layers_of_another_shape_are_refused() {
+        for (config, expected) in [
+            (BertConfig { hidden_size: 16, ..teacher_config() }, "hidden_size is 16"),
+            (BertConfig { num_attention_heads: 2, ..teacher_config() }, "num_attention_heads is 2"),
+            (BertConfig { num_hidden_layers: 3, ..teacher_config() }, "expected as many or fewer"),
+            (BertConfig { intermediate_size: 65, ..teacher_config() }, "intermediate_size is 65"),
+        ] {
+            let message = with_layers(&config).expect_err("another shape").to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }

@@ -3,7 +3,10 @@
 //! Examples are shuffled, cut into pools, sorted by length within a pool and filled into batches;
 //! the batches are then shuffled. Padding all sentences to 128 would do six times the work.
 
+use std::borrow::Borrow;
+
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -35,7 +38,7 @@ pub fn shuffled(len: usize, seed: u64) -> Vec<usize> {
 /// seed gives the same batches.
 pub fn shuffled_batches(
     mut order: Vec<usize>,
-    lengths: &[usize],
+    lengths: &[u32],
     budget: BatchBudget,
     seed: u64,
 ) -> Vec<Vec<usize>> {
@@ -51,17 +54,17 @@ pub fn shuffled_batches(
 }
 
 /// Batches for reading everything once, longest first, so that memory peaks at the start.
-pub fn sorted_batches(lengths: &[usize], budget: BatchBudget) -> Vec<Vec<usize>> {
+pub fn sorted_batches(lengths: &[u32], budget: BatchBudget) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(lengths[*index]));
     fill(&order, lengths, budget)
 }
 
-fn fill(order: &[usize], lengths: &[usize], budget: BatchBudget) -> Vec<Vec<usize>> {
+fn fill(order: &[usize], lengths: &[u32], budget: BatchBudget) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut longest = 0;
     for index in order {
-        longest = longest.max(lengths[*index]);
+        longest = longest.max(lengths[*index] as usize);
         let fits = |batch: &Vec<usize>| match budget {
             BatchBudget::Sentences(most) => batch.len() < most,
             BatchBudget::Subwords(most) => (batch.len() + 1) * longest <= most,
@@ -69,7 +72,7 @@ fn fill(order: &[usize], lengths: &[usize], budget: BatchBudget) -> Vec<Vec<usiz
         match batches.last_mut() {
             Some(batch) if fits(batch) => batch.push(*index),
             _ => {
-                longest = lengths[*index];
+                longest = lengths[*index] as usize;
                 batches.push(vec![*index]);
             }
         }
@@ -119,8 +122,9 @@ impl std::ops::AddAssign for BatchCounts {
 }
 
 /// The sizes of some examples.
-pub fn counts(examples: &[&Example]) -> BatchCounts {
-    let sum = |size: fn(&Example) -> usize| examples.iter().map(|example| size(example)).sum();
+pub fn counts<E: Borrow<Example>>(examples: &[E]) -> BatchCounts {
+    let sum =
+        |size: fn(&Example) -> usize| examples.iter().map(|example| size(example.borrow())).sum();
     BatchCounts {
         sentences: examples.len(),
         subwords: sum(|example| example.input_ids.len()),
@@ -131,7 +135,9 @@ pub fn counts(examples: &[&Example]) -> BatchCounts {
 
 impl Batch {
     /// Pads `examples` to the longest of them.
-    pub fn new(examples: &[&Example], pad_token_id: u32, device: &Device) -> Self {
+    pub fn new<E: Borrow<Example>>(examples: &[E], pad_token_id: u32, device: &Device) -> Self {
+        let examples: Vec<&Example> = examples.iter().map(Borrow::borrow).collect();
+        let examples = examples.as_slice();
         let seq_len = examples.iter().map(|example| example.input_ids.len()).max().unwrap_or(1);
         let shape = [examples.len(), seq_len];
         let ids = padded(examples, seq_len, pad_token_id as i32, |example, position| {
@@ -154,6 +160,20 @@ impl Batch {
             counted_mask: flags(|example, position| example.counted[position]),
             counts: counts(examples),
         }
+    }
+}
+
+impl Batch {
+    /// `input_ids` with each counted sub-word replaced by `mask_token_id` with probability `share`; the
+    /// same seed replaces the same ones.
+    pub fn hide(&self, share: f64, mask_token_id: u32, seed: u64) -> Tensor<2, Int> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let shape = self.input_ids.dims();
+        let chosen: Vec<bool> = (0..shape[0] * shape[1]).map(|_| rng.random_bool(share)).collect();
+        let device = self.input_ids.device();
+        let chosen = Tensor::<2, Bool>::from_data(TensorData::new(chosen, shape), &device);
+        let hidden = chosen.bool_and(self.counted_mask.clone());
+        self.input_ids.clone().mask_fill(hidden, mask_token_id)
     }
 }
 
@@ -181,7 +201,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_example_is_in_one_batch(
-            lengths in prop::collection::vec(1usize..50, 0..200), most in 1usize..200, by_sentence: bool
+            lengths in prop::collection::vec(1u32..50, 0..200), most in 1usize..200, by_sentence: bool
         ) {
             let budget = if by_sentence { BatchBudget::Sentences(most) } else { BatchBudget::Subwords(most) };
             for batches in [
@@ -192,7 +212,7 @@ mod tests {
                 seen.sort_unstable();
                 prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
                 for batch in batches {
-                    let longest = batch.iter().map(|index| lengths[*index]).max().unwrap_or(0);
+                    let longest = batch.iter().map(|index| lengths[*index] as usize).max().unwrap_or(0);
                     let size = if by_sentence { batch.len() } else { batch.len() * longest };
                     prop_assert!(size <= most || batch.len() == 1);
                 }
@@ -202,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_seed_fixes_the_order() {
-        let lengths: Vec<usize> = (0..100).map(|index| index % 17 + 1).collect();
+        let lengths: Vec<u32> = (0..100).map(|index| index % 17 + 1).collect();
         let batches =
             |seed| shuffled_batches((0..100).collect(), &lengths, BatchBudget::Sentences(8), seed);
         assert_eq!(batches(1), batches(1));
@@ -221,16 +241,21 @@ mod tests {
         let (short, long) = (example(2), example(3));
         let batch = Batch::new(&[&short, &long], 9, &Device::flex());
         assert_eq!(
-            batch.input_ids.into_data().try_to_vec::<i32>().ok(),
+            batch.input_ids.clone().into_data().try_to_vec::<i32>().ok(),
             Some(vec![7, 7, 9, 7, 7, 7])
         );
         assert_eq!(
-            batch.label_ids.into_data().try_to_vec::<i32>().ok(),
+            batch.label_ids.clone().into_data().try_to_vec::<i32>().ok(),
             Some(vec![0, 0, 0, 0, 0, 1])
         );
-        let mask = batch.label_mask.into_data().iter::<bool>().collect::<Vec<_>>();
+        let mask = batch.label_mask.clone().into_data().iter::<bool>().collect::<Vec<_>>();
         assert_eq!(mask, [false, true, false, false, true, true]);
         assert!(batch.is_padded);
+        let hidden = |share, seed| batch.hide(share, 5, seed).into_data().try_to_vec::<i32>().ok();
+        assert_eq!(hidden(0.0, 1), Some(vec![7, 7, 9, 7, 7, 7]));
+        assert_eq!(hidden(1.0, 1), Some(vec![7, 5, 9, 7, 5, 5]));
+        assert_eq!(hidden(0.5, 1), hidden(0.5, 1));
+        assert!((0..20).any(|seed| hidden(0.5, seed) != hidden(0.5, 20)));
         let want = BatchCounts { sentences: 2, subwords: 5, labelled: 3, counted: 3 };
         assert_eq!(batch.counts, want);
     }

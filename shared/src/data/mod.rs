@@ -1,6 +1,8 @@
-//! From text to padded batches: labels, sentences, spans, readers, tokenisation, alignment.
+//! From text to padded batches: labels, sentences, spans, readers, augmentation,
+//! tokenisation, alignment.
 
 pub mod align;
+pub mod augment;
 pub mod batch;
 pub mod conll;
 pub mod error;

@@ -2,24 +2,45 @@
 
 use super::error::DataError;
 
+/// One line of unlabelled text, trimmed; `None` where it is blank. A UTF-8 byte order mark at the start
+/// of the file is no part of it.
+///
+/// `line` counts from 1; `offset` is where the line starts in its file, for the errors.
+///
+/// # Errors
+///
+/// [`DataError::NotUtf8`] and [`DataError::Binary`].
+pub fn read_text_line(bytes: &[u8], line: usize, offset: usize) -> Result<Option<&str>, DataError> {
+    if let Some(place) = bytes.iter().position(|&byte| byte == 0) {
+        return Err(DataError::Binary { line, offset: offset + place });
+    }
+    let text = str::from_utf8(bytes)
+        .map_err(|error| DataError::NotUtf8 { line, offset: offset + error.valid_up_to() })?;
+    let text = if offset == 0 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+    Ok(Some(text.trim()).filter(|text| !text.is_empty()))
+}
+
 /// Reads unlabelled text: one sentence a line, trimmed, blank lines skipped.
 ///
 /// Takes LF and CRLF, and a UTF-8 byte order mark.
 ///
 /// # Errors
 ///
-/// [`DataError::NotUtf8`], [`DataError::Binary`], and [`DataError::NoSentence`] if all is blank.
+/// Those of [`read_text_line`], and [`DataError::NoSentence`] if all is blank.
 pub fn read_text(bytes: &[u8]) -> Result<Vec<String>, DataError> {
-    let sentences: Vec<String> = lines(bytes)?
-        .map(|(_, line)| line.trim())
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let (mut sentences, mut offset) = (vec![], 0);
+    for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        sentences.extend(read_text_line(line, index + 1, offset)?.map(str::to_owned));
+        offset += line.len();
+    }
     if sentences.is_empty() {
-        return Err(DataError::NoSentence { expected: "text in UTF-8, one sentence a line" });
+        return Err(DataError::NoSentence { expected: TEXT_EXPECTED });
     }
     Ok(sentences)
 }
+
+/// What a file of unlabelled text is.
+pub const TEXT_EXPECTED: &str = "text in UTF-8, one sentence a line";
 
 /// The lines of a UTF-8 file with their numbers from 1, without byte order mark and line ends.
 pub(super) fn lines(bytes: &[u8]) -> Result<impl Iterator<Item = (usize, &str)>, DataError> {

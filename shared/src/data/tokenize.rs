@@ -48,6 +48,7 @@ pub struct SubwordTokenizer {
     classify_id: u32,
     separate_id: u32,
     unknown_id: u32,
+    mask_id: u32,
 }
 
 impl SubwordTokenizer {
@@ -67,12 +68,19 @@ impl SubwordTokenizer {
             return Err(TokenizeError::Frame { found: frame.len() });
         };
         let unknown_id = inner.token_to_id("[UNK]").ok_or(TokenizeError::NoUnknown)?;
-        Ok(Self { inner, classify_id, separate_id, unknown_id })
+        let mask_id = inner.token_to_id("[MASK]").unwrap_or(unknown_id);
+        Ok(Self { inner, classify_id, separate_id, unknown_id, mask_id })
     }
 
     /// Number of entries, added tokens included; the embedding has as many rows or more.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// `[MASK]`, or the unknown token where the vocabulary has none: stands for a sub-word that is
+    /// hidden.
+    pub fn mask_id(&self) -> u32 {
+        self.mask_id
     }
 
     /// The text of a vocabulary entry.

@@ -19,7 +19,7 @@ pub async fn for_each_logits(
     mut sink: impl FnMut(usize, &[f32]) -> bool,
 ) {
     let device = model.device();
-    let lengths: Vec<usize> = examples.iter().map(|example| example.input_ids.len()).collect();
+    let lengths: Vec<u32> = examples.iter().map(|example| example.input_ids.len() as u32).collect();
     for indices in sorted_batches(&lengths, budget) {
         let chosen: Vec<&Example> = indices.iter().map(|index| &examples[*index]).collect();
         let batch = Batch::new(&chosen, pad_token_id, &device);
@@ -35,7 +35,7 @@ pub async fn for_each_logits(
         let values = values.try_into_vec::<f32>().expect("logits are f32");
         for (row, index) in indices.iter().enumerate() {
             let start = row * seq_len * num_labels;
-            if !sink(*index, &values[start..start + lengths[*index] * num_labels]) {
+            if !sink(*index, &values[start..start + lengths[*index] as usize * num_labels]) {
                 return;
             }
         }

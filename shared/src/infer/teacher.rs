@@ -3,27 +3,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
 use crate::data::example::Example;
-
-/// What can be wrong with stored logits.
-#[derive(Debug, Error)]
-pub enum TeacherLogitsError {
-    /// Not safetensors, or truncated.
-    #[error("stored logits: {0}; expected a whole safetensors file")]
-    Parse(#[from] safetensors::SafeTensorError),
-    /// The tensors do not fit the examples.
-    #[error("stored logits: {found}; expected {expected}")]
-    Mismatch {
-        /// What is there.
-        found: String,
-        /// What belongs there.
-        expected: String,
-    },
-}
 
 /// Logits of every sub-word of every example, special tokens too.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,55 +60,45 @@ impl TeacherLogits {
         self.num_labels
     }
 
-    /// Logits of some examples, zero where padded.
+    /// Those of some examples.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let mut chosen = Self::empty(self.num_labels);
+        indices.iter().for_each(|index| chosen.push(&self.values[self.range(*index)]));
+        chosen
+    }
+
+    /// Adds the logits of another example, `[len, num_labels]`.
+    pub fn push(&mut self, logits: &[f16]) {
+        assert!(logits.len().is_multiple_of(self.num_labels), "{} values", logits.len());
+        self.values.extend_from_slice(logits);
+        self.starts.push(self.values.len() / self.num_labels);
+    }
+
+    /// As a tensor, zero where padded.
     ///
     /// # Shapes
     ///
-    /// - returns: `[indices.len(), seq_len, num_labels]`
-    pub fn batch(&self, indices: &[usize], seq_len: usize, device: &Device) -> Tensor<3> {
-        let width = seq_len * self.num_labels;
-        let mut padded = vec![0.0f32; indices.len() * width];
-        for (row, index) in padded.chunks_exact_mut(width.max(1)).zip(indices) {
-            for (value, stored) in row.iter_mut().zip(&self.values[self.range(*index)]) {
+    /// - returns: `[examples, seq_len, num_labels]`
+    pub fn batch(&self, seq_len: usize, device: &Device) -> Tensor<3> {
+        let (rows, width) = (self.starts.len() - 1, seq_len * self.num_labels);
+        let mut padded = vec![0.0f32; rows * width];
+        for (index, row) in padded.chunks_exact_mut(width.max(1)).enumerate() {
+            for (value, stored) in row.iter_mut().zip(&self.values[self.range(index)]) {
                 *value = stored.to_f32();
             }
         }
-        let shape = [indices.len(), seq_len, self.num_labels];
+        let shape = [rows, seq_len, self.num_labels];
         Tensor::from_data(TensorData::new(padded, shape), device)
     }
 
-    /// As a safetensors file with one tensor, `logits`.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let shape = vec![self.starts[self.starts.len() - 1], self.num_labels];
-        let view = TensorView::new(Dtype::F16, shape, &bytes).expect("the values fill the shape");
-        safetensors::serialize([("logits", view)], None).expect("one plain tensor")
+    /// All of them, `[sub-words, num_labels]` row by row.
+    pub(super) fn values(&self) -> &[f16] {
+        &self.values
     }
 
-    /// Reads what [`TeacherLogits::to_bytes`] wrote for these examples.
-    ///
-    /// # Errors
-    ///
-    /// A truncated file, or logits of other examples or labels.
-    pub fn from_bytes(
-        bytes: &[u8],
-        examples: &[Example],
-        num_labels: usize,
-    ) -> Result<Self, TeacherLogitsError> {
-        let mut logits = Self::zeros(examples, num_labels);
-        let file = SafeTensors::deserialize(bytes)?;
-        let view = file.tensor("logits")?;
-        let shape = [logits.starts[logits.starts.len() - 1], num_labels];
-        if view.dtype() != Dtype::F16 || view.shape() != shape {
-            return Err(TeacherLogitsError::Mismatch {
-                found: format!("{:?} {:?}", view.dtype(), view.shape()),
-                expected: format!("F16 {shape:?}"),
-            });
-        }
-        for (value, bytes) in logits.values.iter_mut().zip(view.data().as_chunks::<2>().0) {
-            *value = f16::from_le_bytes(*bytes);
-        }
-        Ok(logits)
+    /// Sets all of them.
+    pub(super) fn set_all(&mut self, values: impl Iterator<Item = f16>) {
+        self.values.iter_mut().zip(values).for_each(|(stored, value)| *stored = value);
     }
 
     fn range(&self, example: usize) -> std::ops::Range<usize> {
@@ -170,24 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_padded() {
-        let examples = [example(&[1, 2]), example(&[3])];
-        let mut logits = TeacherLogits::zeros(&examples, 2);
+    fn chosen_examples_are_padded() {
+        let mut logits = TeacherLogits::zeros(&[example(&[1, 2]), example(&[3])], 2);
         logits.set(0, &[1.0, 2.0, 3.0, 4.0]);
         logits.set(1, &[5.0, -6.0]);
-        let read = TeacherLogits::from_bytes(&logits.to_bytes(), &examples, 2).expect("our own");
-        assert_eq!(read, logits);
-        let batch = read.batch(&[1, 0], 2, &Device::flex()).into_data();
+        let batch = logits.select(&[1, 0]).batch(2, &Device::flex()).into_data();
         let want = vec![5.0, -6.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0];
         assert_eq!(batch.try_to_vec::<f32>().ok(), Some(want));
-    }
-
-    #[test]
-    fn logits_of_other_examples_are_refused() {
-        let bytes = TeacherLogits::zeros(&[example(&[1, 2])], 2).to_bytes();
-        let error = TeacherLogits::from_bytes(&bytes, &[example(&[1])], 2).expect_err("another");
-        assert_eq!(error.to_string(), "stored logits: F16 [2, 2]; expected F16 [1, 2]");
-        assert!(TeacherLogits::from_bytes(&bytes[..20], &[example(&[1, 2])], 2).is_err());
     }
 
     #[test]

@@ -143,11 +143,25 @@ impl EncoderLayer {
         if self.on_host {
             return self.forward_on_host(input, bias, noise);
         }
-        let attended = self.attention.forward(input.clone(), bias, noise);
-        let hidden = self.attention_norm.forward(input + noise.dropout(attended, self.dropout));
+        let hidden = self.attend(input, bias, noise);
         let expanded = gelu(self.intermediate.forward(hidden.clone()));
         let output = noise.dropout(self.output.forward(expanded), self.dropout);
         self.output_norm.forward(hidden + output)
+    }
+
+    fn attend(&self, input: Tensor<2>, bias: &AttentionBias, noise: &mut Noise) -> Tensor<2> {
+        let attended = self.attention.forward(input.clone(), bias, noise);
+        self.attention_norm.forward(input + noise.dropout(attended, self.dropout))
+    }
+
+    /// What the neurons of the feed-forward part put out, without dropout.
+    ///
+    /// # Shapes
+    ///
+    /// - `input`: `[batch_size * seq_len, hidden_size]`
+    /// - returns: `[batch_size * seq_len, intermediate_size]`
+    pub fn neurons(&self, input: Tensor<2>, bias: &AttentionBias) -> Tensor<2> {
+        gelu(self.intermediate.forward(self.attend(input, bias, &mut Noise::off())))
     }
 
     /// The same, fused for tensors in host memory.

@@ -29,6 +29,11 @@ pub struct TrainConfig {
     /// every epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_ratio: Option<f64>,
+    /// Share of the input's sub-words that the model in training does not see, 0 up to but not including
+    /// 1; what is to be learned of them stays (word dropout: Iyyer et al. 2015, ACL P15-1162, section
+    /// 3.1).
+    #[serde(default)]
+    pub token_dropout: f64,
     /// Steps between two evaluations; `None` = after each epoch.
     pub evaluate_every: Option<usize>,
     /// Evaluations without a better F1 after which the run ends; `None` = never.

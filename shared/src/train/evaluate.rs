@@ -88,7 +88,8 @@ impl Evaluation {
     }
 }
 
-/// Runs `model` over `set` and scores it. `advance` is told of every example; `false` stops and
+/// Runs `model` over `set` and scores it. `advance` is told of every example how many
+/// sub-words it has; `false` stops and
 /// gives `None`.
 pub async fn evaluate(
     model: &TokenClassifier,
@@ -96,14 +97,14 @@ pub async fn evaluate(
     set: &LabelledSet,
     pad_token_id: u32,
     decoding: Decoding,
-    mut advance: impl FnMut() -> bool,
+    mut advance: impl FnMut(usize) -> bool,
 ) -> Option<Evaluation> {
     let mut logits = vec![Vec::new(); set.examples.len()];
     let mut done = true;
     let budget = BatchBudget::Subwords(2048);
     for_each_logits(model, &set.examples, pad_token_id, budget, |example, values| {
         logits[example] = values.to_vec();
-        done = advance();
+        done = advance(set.examples[example].input_ids.len());
         done
     })
     .await;

@@ -6,7 +6,7 @@
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Tensor, Transaction};
+use burn::tensor::{Int, Tensor, Transaction};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -14,27 +14,21 @@ use super::config::TrainConfig;
 use super::evaluate::{LabelledSet, SplitScores, evaluate};
 use super::plan::Plan;
 use super::schedule::learning_rate;
+use super::source::{Loaded, Source, SourceError};
 use super::state::{Checkpoint, TrainState};
 use super::trainee::Trainee;
 use crate::checkpoint::weights::{NamedTensor, read_back};
 use crate::data::batch::{Batch, BatchCounts, counts};
-use crate::data::example::Example;
 use crate::data::label::LabelSet;
 use crate::infer::decode::Decoding;
-use crate::infer::teacher::TeacherLogits;
 use crate::loss::objective::{HiddenPairs, Objective};
 use crate::model::{Noise, TokenClassifier};
 
 /// What a run learns from and is measured on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Task<'a> {
-    /// Training examples.
-    pub train: &'a [Example],
-    /// How many of `train`, the first ones, are labelled; the others are text of the ratio that
-    /// [`TrainConfig::text_ratio`] says.
-    pub num_labelled: usize,
-    /// The teacher's logits of `train`; needed by a soft loss.
-    pub teacher_logits: Option<&'a TeacherLogits>,
+    /// Training examples, with the teacher's logits where there is a soft loss.
+    pub train: &'a dyn Source,
     /// The teacher, on a device without autodiff; needed where hidden states are compared.
     pub teacher: Option<&'a TokenClassifier>,
     /// Measured on the way; the best checkpoint is chosen by its F1.
@@ -43,6 +37,8 @@ pub struct Task<'a> {
     pub labels: &'a LabelSet,
     /// Fills short rows.
     pub pad_token_id: u32,
+    /// Stands where [`TrainConfig::token_dropout`] leaves a sub-word out.
+    pub mask_token_id: u32,
 }
 
 /// One step, as the log keeps it.
@@ -144,6 +140,9 @@ pub enum FitError<E> {
     /// There is nothing to learn from.
     #[error("no training examples; expected at least one sentence")]
     Empty,
+    /// The examples cannot be read any more.
+    #[error(transparent)]
+    Source(SourceError),
     /// The observer failed.
     #[error(transparent)]
     Observer(E),
@@ -160,10 +159,10 @@ pub async fn fit<E>(
     config: &TrainConfig,
     mut observe: impl FnMut(Event<'_>) -> Result<Control, E>,
 ) -> Result<Ending, FitError<E>> {
-    if task.train.is_empty() {
+    if task.train.lengths().is_empty() {
         return Err(FitError::Empty);
     }
-    let mut plan = Plan::new(config, task.train, task.num_labelled);
+    let mut plan = Plan::new(config, task.train);
     let patience = config.patience.unwrap_or(usize::MAX);
     if state.progress.evaluations_since_best >= patience {
         return Ok(Ending::OutOfPatience);
@@ -179,6 +178,9 @@ pub async fn fit<E>(
         let batches = plan.step(state.progress.step).to_vec();
         let done = state.progress.step as f64 / plan.total_steps() as f64;
         let objective = config.objective.at(done);
+        let load = |indices: &Vec<usize>| task.train.load(indices);
+        let batches = batches.iter().map(load).collect::<Result<Vec<_>, _>>();
+        let batches = batches.map_err(FitError::Source)?;
         let tensors = train_step(state, task, config, &objective, &batches, rate);
         let step = state.progress.step;
         let (epoch, learning_rate) = (plan.epochs_done(step), rate);
@@ -240,25 +242,30 @@ fn train_step(
     task: &Task<'_>,
     config: &TrainConfig,
     objective: &Objective,
-    batches: &[Vec<usize>],
+    batches: &[Loaded],
     learning_rate: f64,
 ) -> StepTensors {
     let device = state.model.classifier.device();
     let mut whole = BatchCounts::default();
-    for indices in batches {
-        whole += counts(&choose(task.train, indices));
+    for loaded in batches {
+        whole += counts(&loaded.examples);
     }
     let mut accumulator = GradientsAccumulator::new();
     let mut gradients = GradientsParams::new();
     let mut sums: Option<[Option<Tensor<1>>; 4]> = None;
-    for (micro, indices) in batches.iter().enumerate() {
-        let batch = Batch::new(&choose(task.train, indices), task.pad_token_id, &device);
+    for (micro, loaded) in batches.iter().enumerate() {
+        let batch = Batch::new(&loaded.examples, task.pad_token_id, &device);
         let [_, seq_len] = batch.input_ids.dims();
         let stream = (state.progress.step * config.gradient_accumulation + micro) as u64;
         let mut noise = Noise::seeded(config.stream(2, stream));
-        let (logits, hidden_pairs) = forward(&state.model, task, objective, &batch, &mut noise);
-        let teacher = task.teacher_logits.filter(|_| objective.is_soft());
-        let teacher = teacher.map(|logits| logits.batch(indices, seq_len, &device));
+        let seen = match config.token_dropout > 0.0 {
+            true => batch.hide(config.token_dropout, task.mask_token_id, config.stream(5, stream)),
+            false => batch.input_ids.clone(),
+        };
+        let (logits, hidden_pairs) =
+            forward(&state.model, task, objective, (&batch, seen), &mut noise);
+        let teacher = loaded.teacher_logits.as_ref().filter(|_| objective.is_soft());
+        let teacher = teacher.map(|logits| logits.batch(seq_len, &device));
         let losses = objective.losses(logits, teacher, hidden_pairs, &batch, &whole);
         let told = [Some(losses.total.clone()), Some(losses.hard), losses.soft, losses.hidden];
         let told = told.map(|loss| loss.map(Tensor::without_autodiff));
@@ -289,31 +296,28 @@ fn train_step(
     StepTensors { total, hard, soft, hidden, gradient_norm, subwords: whole.subwords }
 }
 
-/// The logits of a batch, and the hidden states to compare where they are compared.
+/// The logits of a batch, of which the model in training sees `seen`, and the hidden states to compare
+/// where they are compared.
 fn forward(
     model: &Trainee,
     task: &Task<'_>,
     objective: &Objective,
-    batch: &Batch,
+    (batch, seen): (&Batch, Tensor<2, Int>),
     noise: &mut Noise,
 ) -> (Tensor<3>, HiddenPairs) {
-    let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
+    let mask = batch.attention_mask.clone();
     let Some(teacher) = task.teacher.filter(|_| objective.hidden_weight > 0.0) else {
-        return (model.classifier.forward(input_ids, mask, batch.is_padded, noise), vec![]);
+        return (model.classifier.forward(seen, mask, batch.is_padded, noise), vec![]);
     };
-    let ids = input_ids.clone().without_autodiff();
+    let ids = batch.input_ids.clone().without_autodiff();
     let theirs =
         teacher.forward_with_hidden_states(ids, mask.clone().without_autodiff(), &mut Noise::off());
-    let ours = model.classifier.forward_with_hidden_states(input_ids, mask, noise);
+    let ours = model.classifier.forward_with_hidden_states(seen, mask, noise);
     let layers = theirs.hidden_states.len() - 1;
     let projected = model.project(&ours.hidden_states, layers).into_iter();
     let pairs =
         projected.map(|(student, layer)| (student, theirs.hidden_states[layer].clone().autodiff()));
     (ours.logits, pairs.collect())
-}
-
-fn choose<'a>(examples: &'a [Example], indices: &[usize]) -> Vec<&'a Example> {
-    indices.iter().map(|index| &examples[*index]).collect()
 }
 
 /// Reads the losses of some steps in one transaction.
@@ -356,7 +360,7 @@ async fn evaluate_step<E>(
 ) -> Result<Control, FitError<E>> {
     let model = state.model.classifier.valid();
     let evaluation =
-        evaluate(&model, task.labels, dev, task.pad_token_id, Decoding::default(), || true).await;
+        evaluate(&model, task.labels, dev, task.pad_token_id, Decoding::default(), |_| true).await;
     let evaluation = evaluation.expect("nothing stops it");
     let f1 = evaluation.scores.word_default.micro.f1;
     let step = state.progress.step;

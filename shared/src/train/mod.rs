@@ -6,5 +6,6 @@ pub mod evaluate;
 pub mod fit;
 pub mod plan;
 pub mod schedule;
+pub mod source;
 pub mod state;
 pub mod trainee;

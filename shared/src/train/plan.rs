@@ -2,14 +2,13 @@
 //! and the step's number.
 
 use super::config::TrainConfig;
+use super::source::Source;
 use crate::data::batch::{shuffled, shuffled_batches};
-use crate::data::example::Example;
 
 /// Which batches belong to which step, for the whole run.
 pub(super) struct Plan<'a> {
     config: &'a TrainConfig,
-    lengths: Vec<usize>,
-    num_labelled: usize,
+    source: &'a dyn Source,
     /// First step of each epoch; one more at the end.
     first_steps: Vec<usize>,
     /// The epoch that `batches` are of.
@@ -18,10 +17,9 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(config: &'a TrainConfig, examples: &[Example], num_labelled: usize) -> Self {
-        let lengths = examples.iter().map(|example| example.input_ids.len()).collect();
+    pub(super) fn new(config: &'a TrainConfig, source: &'a dyn Source) -> Self {
         let (epoch, batches, first_steps) = (usize::MAX, vec![], vec![0]);
-        let mut plan = Self { config, lengths, num_labelled, first_steps, epoch, batches };
+        let mut plan = Self { config, source, first_steps, epoch, batches };
         for epoch in 0..config.epochs {
             let steps = plan.of_epoch(epoch).len().div_ceil(config.gradient_accumulation);
             plan.first_steps.push(plan.first_steps[epoch] + steps);
@@ -31,9 +29,9 @@ impl<'a> Plan<'a> {
 
     fn of_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
         let seed = self.config.stream(1, epoch as u64);
-        let (all, labelled) = (self.lengths.len(), self.num_labelled);
+        let (all, labelled) = (self.source.lengths().len(), self.source.num_labelled());
         let examples = examples_of_epoch(self.config, all, labelled, epoch);
-        shuffled_batches(examples, &self.lengths, self.config.batch, seed)
+        shuffled_batches(examples, self.source.lengths(), self.config.batch, seed)
     }
 
     pub(super) fn total_steps(&self) -> usize {
@@ -71,8 +69,8 @@ impl<'a> Plan<'a> {
 }
 
 /// The number of steps a run will take, for a progress bar.
-pub fn total_steps(config: &TrainConfig, examples: &[Example], num_labelled: usize) -> usize {
-    Plan::new(config, examples, num_labelled).total_steps()
+pub fn total_steps(config: &TrainConfig, source: &dyn Source) -> usize {
+    Plan::new(config, source).total_steps()
 }
 
 /// Which of `all` examples are learned from in an epoch, counted from 0: all of them; or with a ratio

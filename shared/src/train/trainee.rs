@@ -27,7 +27,8 @@ impl Trainee {
         Self { classifier, projections: vec![] }
     }
 
-    /// A model with new projections to the teacher's hidden states, from N(0, 1 / hidden_size).
+    /// A model with new projections to the teacher's hidden states: from N(0, 1 / hidden_size), or the
+    /// identity where both are equally wide.
     pub fn matching(
         classifier: TokenClassifier,
         student: &BertConfig,
@@ -39,7 +40,12 @@ impl Trainee {
         let (rows, columns) = (student.hidden_size, teacher.hidden_size);
         let normal = Normal::new(0.0, 1.0 / (rows as f32).sqrt()).expect("a positive deviation");
         let mut projection = || {
-            let values: Vec<f32> = normal.sample_iter(&mut rng).take(rows * columns).collect();
+            let values: Vec<f32> = match rows == columns {
+                true => (0..rows * columns)
+                    .map(|place| f32::from(u8::from(place / columns == place % columns)))
+                    .collect(),
+                false => normal.sample_iter(&mut rng).take(rows * columns).collect(),
+            };
             let weight = Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device);
             let linear = LinearConfig::new(rows, columns).with_bias(false).init(&device);
             Linear { weight: linear.weight.map(|_| weight.require_grad()), ..linear }

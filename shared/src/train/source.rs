@@ -1,0 +1,72 @@
+//! Where a run's examples come from: memory, or wherever the caller keeps text that is larger.
+
+use crate::data::example::Example;
+use crate::infer::teacher::TeacherLogits;
+
+/// Why examples cannot be had any more, such as a file that is gone.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Training examples, the labelled ones first, then text of the ratio that
+/// [`super::config::TrainConfig::text_ratio`] says.
+pub trait Source {
+    /// Sub-words of each example, special tokens too.
+    fn lengths(&self) -> &[u32];
+
+    /// How many examples, the first ones, are labelled.
+    fn num_labelled(&self) -> usize;
+
+    /// The examples of a batch.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps them from being read.
+    fn load(&self, indices: &[usize]) -> Result<Loaded, SourceError>;
+}
+
+/// Some examples, in the order they were asked for.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The examples.
+    pub examples: Vec<Example>,
+    /// The teacher's logits of them; needed by a soft loss.
+    pub teacher_logits: Option<TeacherLogits>,
+}
+
+/// Examples in memory.
+#[derive(Clone, Debug)]
+pub struct InMemory {
+    examples: Vec<Example>,
+    lengths: Vec<u32>,
+    num_labelled: usize,
+    teacher_logits: Option<TeacherLogits>,
+}
+
+impl InMemory {
+    /// Labelled examples, with the teacher's logits where there is one.
+    pub fn new(examples: Vec<Example>, teacher_logits: Option<TeacherLogits>) -> Self {
+        let lengths = examples.iter().map(|example| example.input_ids.len() as u32).collect();
+        Self { lengths, num_labelled: examples.len(), examples, teacher_logits }
+    }
+
+    /// Says that only the first `num_labelled` are labelled.
+    pub fn with_num_labelled(self, num_labelled: usize) -> Self {
+        assert!(num_labelled <= self.examples.len(), "{num_labelled} of {}", self.examples.len());
+        Self { num_labelled, ..self }
+    }
+}
+
+impl Source for InMemory {
+    fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    fn num_labelled(&self) -> usize {
+        self.num_labelled
+    }
+
+    fn load(&self, indices: &[usize]) -> Result<Loaded, SourceError> {
+        let examples = indices.iter().map(|index| self.examples[*index].clone()).collect();
+        let teacher_logits = self.teacher_logits.as_ref().map(|logits| logits.select(indices));
+        Ok(Loaded { examples, teacher_logits })
+    }
+}
