@@ -12,15 +12,15 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`data`] | labels, sentences, spans, readers, tokenisation, alignment, windows, batches |
+//! | [`data`] | labels, sentences, spans, readers, augmentation, tokenisation, alignment, windows, batches |
 //! | [`metric`] | entity precision, recall and F1, as seqeval counts them |
 //! | [`host`] | fused operations and parallel work on the CPU's memory |
 //! | [`model`] | `config.json`, embeddings, encoder, token classifier |
 //! | [`checkpoint`] | Hugging Face names, safetensors bytes, eight-bit matrices, bundles |
-//! | [`compress`] | truncated SVD, factorised token tables, a student's embeddings from its teacher's |
+//! | [`compress`] | truncated SVD, factorised token tables, a student's first weights from its teacher's |
 //! | [`loss`] | cross entropy, distillation and hidden states over counted sub-words |
-//! | [`infer`] | logits, decoding, tagging of raw text, a teacher's stored logits |
-//! | [`train`] | schedule, AdamW, clipping, and the one training loop |
+//! | [`infer`] | logits, decoding, tagging of raw text, a teacher's logits and the chunks they are stored in |
+//! | [`train`] | schedule, AdamW, clipping, where examples come from, and the one training loop |
 //!
 //! The crate does no IO and reads no clock or environment: bytes go in, bytes come out. Threads are
 //! used in [`host::parallel`] alone, and no result depends on how many there are.
