@@ -3,9 +3,6 @@
 //! `[vocab_size, hidden_size] ≈ [vocab_size, rank] · [rank, hidden_size]`: "factorized embedding
 //! parameterization" (Lan et al. 2020, ALBERT, arXiv:1909.11942, section 3.1), but of a table that was
 //! learned whole. With rank 64 `bert-base-cased` falls from 107,726,601 to 87,362,569 parameters.
-//!
-//! What is decomposed is the table less its mean row. Every sub-word has one position, whose row is
-//! added to the token's, so the mean goes into the position table and costs neither rank nor accuracy.
 
 use burn::module::Param;
 use burn::nn::{Embedding, Linear};
@@ -103,38 +100,11 @@ pub async fn factorize(
         return Err(FactorizeError::Rank { rank, most, vocab_size, hidden_size });
     }
     let table = read(model.embeddings.word_embeddings.weight.val()).await;
-    let (svd, mean) = centred_svd(table, [vocab_size, hidden_size], rank);
+    let svd = truncated_svd(&table, [vocab_size, hidden_size], rank);
     let TruncatedSvd { left, right, singular_values } = svd;
     let factors = [(left, [vocab_size, rank]), (right, [rank, hidden_size])];
     let config = BertConfig { embedding_rank: Some(rank), ..config.clone() };
-    let model = add_to_positions(with_table(model, factors), mean);
-    Ok((model, config, Spectrum::new(singular_values, rank)))
-}
-
-/// The truncated decomposition of a table less its mean row, and that row.
-pub(super) fn centred_svd(
-    mut table: Vec<f32>,
-    [rows, columns]: [usize; 2],
-    rank: usize,
-) -> (TruncatedSvd, Vec<f32>) {
-    let mut sum = vec![0.0f64; columns];
-    for row in table.chunks_exact(columns) {
-        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
-    }
-    let mean: Vec<f32> = sum.iter().map(|sum| (sum / rows as f64) as f32).collect();
-    for row in table.chunks_exact_mut(columns) {
-        row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
-    }
-    (truncated_svd(&table, [rows, columns], rank), mean)
-}
-
-/// Adds `row` to every row of the position table.
-pub(super) fn add_to_positions(mut model: TokenClassifier, row: Vec<f32>) -> TokenClassifier {
-    let table = &mut model.embeddings.position_embeddings.weight;
-    let positions = table.val().without_autodiff();
-    let row = Tensor::<1>::from_floats(row.as_slice(), &positions.device()).unsqueeze::<2>();
-    *table = Param::from_tensor(positions + row);
-    model
+    Ok((with_table(model, factors), config, Spectrum::new(singular_values, rank)))
 }
 
 /// Puts random factors in the place of trained ones: N(0, `initializer_range`²), from `seed`.

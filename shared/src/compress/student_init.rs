@@ -14,7 +14,6 @@ use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use thiserror::Error;
 
-use super::factorize::{add_to_positions, centred_svd};
 use super::neurons::{Activations, keep_neurons};
 use super::svd::truncated_svd;
 use crate::checkpoint::weights::read_tensors;
@@ -131,10 +130,10 @@ fn same_width(
         ours.word_embeddings.weight = parameter(tokens, width);
         return student;
     };
-    let (svd, mean) = centred_svd(tokens, [config.vocab_size, width], rank);
+    let svd = truncated_svd(&tokens, [config.vocab_size, width], rank);
     projection.weight = parameter(svd.right, width);
     ours.word_embeddings.weight = parameter(svd.left, rank);
-    add_to_positions(student, mean)
+    student
 }
 
 /// All three tables in the directions of the token table's largest singular values.
