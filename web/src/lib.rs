@@ -17,6 +17,7 @@
 //! | [`link`] | text and options in the part of the address after `#` |
 //! | [`export`] | what was tagged as JSON, CoNLL columns or HTML |
 //! | [`dropped`] | what a set of dropped files is |
+//! | [`report`] | the F1 of a bundle's report |
 //! | [`colour`] | one of eight colours for each entity type |
 //!
 //! Nothing here knows a browser, a tensor or a tokenizer, so the page links none of them.
@@ -31,3 +32,4 @@ pub mod link;
 pub mod manifest;
 pub mod position;
 pub mod protocol;
+pub mod report;

@@ -6,7 +6,7 @@ use super::decode::{Aggregation, Decoding, ScoredLabel, SentencePrediction, deco
 use super::logits::for_each_logits;
 use crate::checkpoint::bundle::Bundle;
 use crate::data::batch::BatchBudget;
-use crate::data::example::{ExampleOptions, cut};
+use crate::data::example::{Example, ExampleOptions, cut};
 use crate::data::label::LabelSet;
 use crate::data::span::{EntitySpan, Mode, spans};
 use crate::data::tokenize::{Subwords, TokenizeError};

@@ -21,13 +21,10 @@ const ROUNDS: usize = 7;
 pub async fn begin() {
     match read(|app| app.link.backend) {
         Some(Backend::Webgpu) => force_webgpu().await,
-        Some(Backend::Cpu) => {
-            open(Backend::Cpu).await;
-        }
+        Some(Backend::Cpu) => open_cpu().await,
         None => {
-            if open(Backend::Cpu).await {
-                measure_both().await;
-            }
+            open_cpu().await;
+            measure_both().await;
         }
     }
     show_why();
@@ -43,6 +40,14 @@ pub fn choose(backend: Option<Backend>) {
     spawn_local(begin());
 }
 
+/// The last resort: if this fails, nothing works, and the user should know why.
+async fn open_cpu() {
+    if !open(Backend::Cpu).await {
+        let failure = read(|app| app.backends.failure.clone()).unwrap_or_default();
+        notice::bad(&failure, Some(("Try again", || spawn_local(begin()))));
+    }
+}
+
 async fn force_webgpu() {
     let adapter = gpu::probe().await;
     let lacks = adapter.as_ref().err().cloned();
@@ -55,7 +60,7 @@ async fn force_webgpu() {
     if let Some(failure) = failure {
         notice::bad(&format!("WebGPU cannot be used: {failure}. Using the CPU."), None);
         change(|app| app.backends.failure = Some(failure));
-        open(Backend::Cpu).await;
+        open_cpu().await;
     }
 }
 
@@ -131,7 +136,7 @@ fn crashed(backend: Backend, generation: u32, message: String) {
         Backend::Webgpu => {
             notice::bad(&format!("The graphics device was lost ({message}). Using the CPU."), None);
             spawn_local(async {
-                open(Backend::Cpu).await;
+                open_cpu().await;
                 show_why();
             });
         }
@@ -199,7 +204,7 @@ async fn measure_both() {
         app.generation == generation && app.link.backend.is_none()
     });
     if is_current && best == Backend::Webgpu && !open(Backend::Webgpu).await {
-        open(Backend::Cpu).await;
+        open_cpu().await;
     }
 }
 
@@ -212,7 +217,10 @@ pub fn show_why() {
             (Some(Backend::Webgpu), Some(Ok(adapter))) => format!("WebGPU on {}.", adapter.name),
             (Some(Backend::Webgpu), _) => "WebGPU.".to_owned(),
             (Some(Backend::Cpu), _) => "The CPU, one thread with SIMD.".to_owned(),
-            (None, _) => return "Starting…".to_owned(),
+            (None, _) => match &backends.failure {
+                Some(failure) => return format!("Nothing computes: {failure}."),
+                None => return "Starting…".to_owned(),
+            },
         };
         let mut parts = vec![name];
         if let Some(backend) = app.link.backend.filter(|backend| Some(*backend) == current) {

@@ -254,7 +254,7 @@ fn show_verdict() {
 /// The progress of a text or file that takes long.
 pub fn show_work() {
     let progress = read(|app| {
-        let both =
+        let mut both =
             Role::BOTH.into_iter().filter_map(|role| app.place(role).progress.map(|p| (role, p)));
         both.next_back()
     });

@@ -62,9 +62,12 @@ const TOLERANCE: f32 = 2e-3;
 /// Seed of the check's model.
 const SEED: u64 = 7;
 
-/// Logits of the check's model, `[4, 3]`, as Burn's flex computes them natively; the unit test below
-/// says what they are when they change.
-const EXPECTED: [f32; 12] = [0.0; 12];
+/// Logits of the check's model, `[4, 3]`, as Burn's flex computes them; the unit test below says so
+/// when they change.
+const EXPECTED: [f32; 12] = [
+    1.1243466, 3.2048998, -0.88466704, 0.56011, 2.7335346, -3.4881122, 0.61846054, 3.047946,
+    -3.175023, 0.0112953335, 4.2703648, -2.1969576,
+];
 
 /// The largest difference of a small random model's logits from the stored ones. The weights are large
 /// enough for attention and GELU to leave their linear range.
@@ -89,4 +92,22 @@ async fn self_check(device: &Device) -> f32 {
     })
     .await;
     difference
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn the_stored_logits_are_those_of_the_processor() {
+        // Burn's CPU backend never waits, so one poll is enough.
+        let check = pin!(open(Backend::Cpu));
+        let Poll::Ready(opened) = check.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("the processor made a test wait");
+        };
+        let (_, difference) = opened.expect("a device");
+        assert!(difference <= 1e-4, "{difference}");
+    }
 }

@@ -139,13 +139,16 @@ async fn answer(task: Task, command: Command, buffers: Vec<JsValue>) -> Result<A
             model::load_files(task, role, name, files, buffers).await
         }
         Command::Tag { role, text, options } => {
-            tag::tag(task, &model_of(role)?, role, text, &options).await
+            let model = model_of(role)?;
+            tag::tag(task, &model, role, text, &options).await
         }
         Command::Score { role, file, options } => {
-            tag::score(task, &model_of(role)?, role, &file, &options).await
+            let model = model_of(role)?;
+            tag::score(task, &model, role, &file, &options).await
         }
         Command::Measure { role, subwords, sentences, rounds } => {
-            work::measure(task, &model_of(role)?, subwords, sentences, rounds).await
+            let model = model_of(role)?;
+            work::measure(task, &model, subwords, sentences, rounds).await
         }
         Command::Cancel { .. } => unreachable!("answered when it arrives"),
     }

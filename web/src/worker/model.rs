@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use serde_json::Value;
 use understudy_shared::checkpoint::bundle::{Bundle, BundleFiles};
 use wasm_bindgen::JsValue;
 use web::dropped::{REPORT, REQUIRED};
 use web::manifest::ModelEntry;
 use web::protocol::{Answer, Loaded, Role, Stage};
+use web::report;
 
 use super::work::Computed;
 use super::{Stop, Task, device, fetch, scope, with_state, work};
@@ -73,16 +73,10 @@ pub async fn load_files(
     let contents = buffers.iter().map(|buffer| Uint8Array::new(buffer).to_vec());
     let files: Vec<(String, Vec<u8>)> = names.into_iter().zip(contents).collect();
     let report = files.iter().find(|(name, _)| name == REPORT);
-    let f1 = report.and_then(|(_, bytes)| report_f1(bytes));
+    let report = report.and_then(|(_, bytes)| serde_json::from_slice(bytes).ok());
+    let f1 = report.and_then(|report| report::f1(&report));
     let fetch_millis = scope::now() - start;
     place(task, role, Source { name, files, f1, from_cache: false, fetch_millis }).await
-}
-
-/// Micro F1 over words on the test split: of a run's report, or of an export's.
-fn report_f1(bytes: &[u8]) -> Option<f64> {
-    let report: Value = serde_json::from_slice(bytes).ok()?;
-    let places = ["/scores/after/word/default/f1", "/scores/test/word/default/f1"];
-    places.iter().find_map(|place| report.pointer(place)?.as_f64())
 }
 
 async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Stop> {
