@@ -1,5 +1,6 @@
 //! Size against quality: a dot for each model that has both.
 
+use web::manifest::ModelEntry;
 use web::protocol::Role;
 use web_sys::Element;
 
@@ -11,7 +12,7 @@ const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 34.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 18.0;
 const BOTTOM: f64 = 30.0;
 
 struct Dot {
@@ -50,11 +51,12 @@ pub fn show() {
         let (x, y) = (across(dot.size_bytes as f64), up(dot.f1));
         let circle = svg("circle").class(dot.role.name()).with("cx", x).with("cy", y).with("r", 5);
         drawing = drawing.child(&circle);
-        // Below the dot, because names above one near the top would leave the drawing.
+        // The student's below its dot and the teacher's above, so that near dots stay readable.
         let anchor = if x > WIDTH * 0.6 { "end" } else { "start" };
+        let beside = if dot.role == Role::Teacher { -10.0 } else { 18.0 };
         let time = dot.millis.map_or(String::new(), |millis| format!(" · {}", duration(millis)));
         let name = format!("{} {:.3}{time}", dot.role.name(), dot.f1);
-        let label = svg("text").with("x", x).with("y", y + 18.0).with("text-anchor", anchor);
+        let label = svg("text").with("x", x).with("y", y + beside).with("text-anchor", anchor);
         drawing = drawing.child(&label.text(&name));
     }
     fill(&area, &[drawing]);
@@ -68,13 +70,15 @@ fn in_words(dot: &Dot) -> String {
     format!("{} ({}): {}, F1 {:.3}.", dot.name, dot.role.name(), bytes(dot.size_bytes), dot.f1)
 }
 
-/// The models beside the page, and those that were dropped on it.
+/// The models beside the page, and those that were dropped on it; toys only among themselves.
 fn dots(app: &App) -> Vec<Dot> {
     let mut dots = Vec::new();
+    let is_real = |entry: &&ModelEntry| !entry.is_toy();
+    let has_real = app.manifest.models.iter().any(|entry| is_real(&entry));
     for role in Role::BOTH {
         let loaded = app.loaded(role);
         let millis = app.place(role).latencies.percentile(50);
-        for entry in app.manifest.of(role) {
+        for entry in app.manifest.of(role).filter(|entry| is_real(entry) || !has_real) {
             let Some(f1) = entry.f1 else { continue };
             let is_here = loaded.is_some_and(|loaded| loaded.name == entry.folder);
             let millis = millis.filter(|_| is_here);

@@ -65,8 +65,18 @@ const SEED: u64 = 7;
 /// Logits of the check's model, `[4, 3]`, as Burn's flex computes them; the unit test below says so
 /// when they change.
 const EXPECTED: [f32; 12] = [
-    1.1243466, 3.2048998, -0.88466704, 0.56011, 2.7335346, -3.4881122, 0.61846054, 3.047946,
-    -3.175023, 0.0112953335, 4.2703648, -2.1969576,
+    1.1243466,
+    3.2048998,
+    -0.88466704,
+    0.56011,
+    2.7335346,
+    -3.4881122,
+    0.61846054,
+    3.047946,
+    -3.175023,
+    0.0112953335,
+    4.2703648,
+    -2.1969576,
 ];
 
 /// The largest difference of a small random model's logits from the stored ones. The weights are large
