@@ -72,7 +72,10 @@ class Play {
   async data() {
     const details = this.page.locator("#data");
     if (!(await details.evaluate((node) => node.open))) await details.locator("summary").click();
-    return JSON.parse(await this.page.locator("#data-text").textContent());
+    const text = this.page.locator("#data-text");
+    // The view is filled by an event that the browser sends a little later.
+    await expect(text).toHaveText(/^\{[^]*\}\s*$/);
+    return JSON.parse(await text.textContent());
   }
 
   /// Drops files, `[name, content]`, on the page.

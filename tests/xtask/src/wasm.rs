@@ -63,6 +63,6 @@ pub fn fallback() -> Result<String, Failure> {
         "RUSTC={compiler}\nRUSTC_BOOTSTRAP=1\nCARGO_UNSTABLE_BUILD_STD=std,panic_abort\n\
          CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER={}\nCARGO_TARGET_DIR={}\n",
         linker.display(),
-        root().join("target/web").display()
+        root().join("target/rustc-web").display()
     ))
 }

@@ -13,7 +13,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use web::protocol::{Answer, Backend, Command, NO_REQUEST, Progress, Request, Response, VERSION};
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
-type OnProgress = Box<dyn Fn(Progress)>;
+/// Told the request's number too.
+type OnProgress = Box<dyn Fn(u32, Progress)>;
 
 /// A request that waits.
 struct Waiting {
@@ -49,7 +50,7 @@ impl Shared {
         let mut waiting = self.waiting.borrow_mut();
         let Some(request) = waiting.get_mut(&id) else { return };
         if let Answer::Progress(progress) = answer {
-            return (request.on_progress)(progress);
+            return (request.on_progress)(id, progress);
         }
         request.answer = Some(answer);
         if let Some(waker) = request.waker.take() {
@@ -109,7 +110,7 @@ impl Client {
                  reload the page"
                 .to_owned()),
             Answer::Failed { message, .. } | Answer::Crashed { message } => Err(message),
-            other => Err(format!("an unexpected answer: {other:?}")),
+            _ => Err("the worker gave another answer than was asked for".to_owned()),
         }
     }
 
@@ -120,7 +121,7 @@ impl Client {
 
     /// Asks, and does not care about progress.
     pub fn ask(&self, command: Command) -> Asked {
-        self.send(command, &[], |_| ())
+        self.send(command, &[], |_, _| ())
     }
 
     /// Asks.
@@ -128,7 +129,7 @@ impl Client {
         &self,
         command: Command,
         buffers: &[JsValue],
-        on_progress: impl Fn(Progress) + 'static,
+        on_progress: impl Fn(u32, Progress) + 'static,
     ) -> Asked {
         let id = self.next.get() + 1;
         self.next.set(id);

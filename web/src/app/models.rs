@@ -55,7 +55,7 @@ pub async fn load(role: Role) {
 }
 
 async fn ask(client: &Rc<Client>, role: Role, origin: Origin) -> Result<AnswerOf, String> {
-    let on_progress = move |progress: Progress| {
+    let on_progress = move |_, progress: Progress| {
         change(|app| {
             if let Loading::Under(latest) = &mut app.place_mut(role).loading {
                 *latest = Some(progress);

@@ -39,7 +39,7 @@ pub fn tag(role: Role) {
     });
     before.inspect(|request| client.cancel(*request));
     let command = Command::Tag { role, text: text.to_string(), options };
-    let asked = client.send(command, &[], move |progress| show_progress(role, progress));
+    let asked = client.send(command, &[], move |id, progress| show_progress(role, id, progress));
     let id = asked.id;
     change(|app| app.place_mut(role).tagging = Some(id));
     stage::show_marks(role);
@@ -74,8 +74,14 @@ fn show_results() {
     data::show();
 }
 
-fn show_progress(role: Role, progress: Progress) {
-    change(|app| app.place_mut(role).progress = Some(progress));
+/// Progress of a request that was given up is still on its way for a while.
+fn show_progress(role: Role, id: u32, progress: Progress) {
+    change(|app| {
+        let place = app.place_mut(role);
+        if [place.tagging, place.scoring].contains(&Some(id)) {
+            place.progress = Some(progress);
+        }
+    });
     stage::show_work();
 }
 
@@ -109,7 +115,7 @@ pub fn score(role: Role) {
     });
     before.inspect(|request| client.cancel(*request));
     let command = Command::Score { role, file: file.to_string(), options };
-    let asked = client.send(command, &[], move |progress| show_progress(role, progress));
+    let asked = client.send(command, &[], move |id, progress| show_progress(role, id, progress));
     let id = asked.id;
     change(|app| app.place_mut(role).scoring = Some(id));
     score::show();
