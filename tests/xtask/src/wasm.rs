@@ -22,7 +22,7 @@ pub fn trunk() -> Run {
             run = run.set(name, value);
         }
     }
-    // What cargo tells its subcommands of itself would bind the page to this chore's own build.
+    // It asks a server for newer versions otherwise, and takes no `NO_COLOR=1`.
     run.set("TRUNK_SKIP_VERSION_CHECK", "true").set("NO_COLOR", "true")
 }
 

@@ -137,3 +137,8 @@ pub fn forget_timer(timer: i32) {
 pub fn property(value: &JsValue, name: &str) -> JsValue {
     js_sys::Reflect::get(value, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
+
+/// Milliseconds since the click that opened the page.
+pub fn since_click() -> Option<f64> {
+    window().performance().map(|performance| performance.now())
+}

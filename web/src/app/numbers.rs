@@ -87,10 +87,13 @@ pub fn show() {
         let loaded = |role: Role| app.loaded(role).map(|loaded| loaded.memory_bytes);
         let memory = Role::BOTH.into_iter().flat_map(|role| [latest(role), loaded(role)]);
         let memory = memory.flatten().max().map_or("–".to_owned(), bytes);
-        let row = element("tr")
-            .child(&element("th").with("scope", "row").text("Memory, both"))
-            .child(&element("td").with("colspan", 2).text(&memory));
-        body.clone().child(&row);
+        let first_tag = app.first_tag.map_or("–".to_owned(), duration);
+        for (name, value) in [("Memory, both", memory), ("Click to first tag", first_tag)] {
+            let row = element("tr")
+                .child(&element("th").with("scope", "row").text(name))
+                .child(&element("td").with("colspan", 2).text(&value));
+            body.clone().child(&row);
+        }
     });
     let table = by_id::<Element>("numbers");
     fill(&table, &[element("thead").child(&head), body]);

@@ -97,6 +97,8 @@ pub struct App {
     pub file: Option<Rc<str>>,
     /// Backends.
     pub backends: Backends,
+    /// Milliseconds from the click that opened the page to the first tagged text.
+    pub first_tag: Option<f64>,
     /// Waits for a pause in typing.
     pub timer: Option<i32>,
     /// Index of the chosen sub-word.

@@ -6,7 +6,7 @@ use wasm_bindgen_futures::spawn_local;
 use web::protocol::{Answer, Command, Progress, Role};
 
 use super::state::{change, read};
-use super::{data, dom, notice, numbers, score, stage, strip};
+use super::{chart, data, dom, notice, numbers, score, stage, strip};
 
 /// Milliseconds without a key before a text is tagged.
 const PAUSE: i32 = 90;
@@ -54,6 +54,7 @@ pub fn tag(role: Role) {
         });
         match answer {
             Answer::Tagged(tagged) => change(|app| {
+                app.first_tag = app.first_tag.or_else(dom::since_click);
                 let place = app.place_mut(role);
                 if tagged.computed && tagged.subwords > 0 {
                     place.latencies.add(tagged.millis, tagged.subwords);
@@ -71,6 +72,7 @@ fn show_results() {
     stage::show_results();
     strip::show();
     numbers::show();
+    chart::show();
     data::show();
 }
 
