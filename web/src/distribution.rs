@@ -47,7 +47,7 @@ mod tests {
     fn divergence_is_zero_for_equal_logits_only() {
         close(divergence(&[1.0, 2.0], &[1.0, 2.0], 3.0), 0.0);
         close(divergence(&[1.0, 2.0], &[2.0, 3.0], 3.0), 0.0);
-        assert!(divergence(&[1.0, 2.0], &[2.0, 1.0], 3.0) > 0.1);
+        assert!(divergence(&[1.0, 2.0], &[2.0, 1.0], 3.0) > 0.05);
     }
 
     #[test]
