@@ -68,16 +68,16 @@ await page.evaluate(async (model) => {
   let next = 0;
   worker.onmessage = ({ data }) => {
     const { id, answer } = JSON.parse(data);
-    if (answer.kind !== "progress") waiting.get(id)(answer);
+    if (!answer.progress) waiting.get(id)(answer);
   };
   window.ask = (command) => {
     const id = ++next;
     worker.postMessage([JSON.stringify({ id, command })]);
     return new Promise((done) => waiting.set(id, done));
   };
-  await window.ask({ kind: "start", backend: "cpu" });
+  await window.ask({ start: { backend: "cpu" } });
   const base = new URL("models/", location).href;
-  await window.ask({ kind: "load", role: "student", model, base });
+  await window.ask({ load: { role: "student", model, base } });
 }, JSON.parse(listed).models[0]);
 
 const other = await context.newPage();
@@ -108,9 +108,9 @@ for (const subwords of [8, 32, 128]) {
     const [ours, theirs] = [[], []];
     for (let round = 0; round < ROUNDS; round += 1) {
       await page.bringToFront();
-      const command = { kind: "measure", role: "student", subwords, sentences, rounds: 1 };
-      const { millis } = await page.evaluate((command) => window.ask(command), command);
-      ours.push(millis[0]);
+      const command = { measure: { role: "student", subwords, sentences, rounds: 1 } };
+      const { measured } = await page.evaluate((command) => window.ask(command), command);
+      ours.push(measured.millis[0]);
       await other.bringToFront();
       const run = ([subwords, sentences]) =>
         window.forward(subwords, sentences).then(() => window.forward(subwords, sentences));

@@ -21,7 +21,7 @@ export async function expectGolden(page, cases) {
       options,
     });
     expect(answer.kind, JSON.stringify(answer).slice(0, 300)).toBe("tagged");
-    const found = answer.entities.map(({ entity_type, start_byte, end_byte }) => ({
+    const found = answer.entities.map(({ entity_type, place: { start_byte, end_byte } }) => ({
       entity_type,
       start_byte,
       end_byte,
@@ -33,7 +33,7 @@ export async function expectGolden(page, cases) {
     }));
     expect(found, JSON.stringify({ role, options, text: text.slice(0, 200) })).toEqual(wanted);
     answer.entities.forEach((entity, index) => {
-      const cut = text.slice(entity.start_utf16, entity.end_utf16);
+      const cut = text.slice(entity.place.start_utf16, entity.place.end_utf16);
       expect(cut).toBe(entities[index].text);
       expect(Math.abs(entity.score - entities[index].score)).toBeLessThan(SCORE_TOLERANCE);
     });

@@ -104,17 +104,20 @@ export async function startWorker(page, module, backend) {
       const waiting = new Map();
       let next = 0;
       worker.onmessage = ({ data }) => {
-        const { id, answer } = JSON.parse(data);
+        // `{"tagged": {…}}` becomes `{kind: "tagged", …}`.
+        const { id, answer: named } = JSON.parse(data);
+        const [kind, content] = typeof named === "string" ? [named] : Object.entries(named)[0];
+        const answer = { kind, ...content };
         if (answer.kind === "crashed") {
           for (const done of waiting.values()) done(answer);
         } else if (answer.kind !== "progress") {
           waiting.get(id)?.(answer);
         }
       };
-      window.ask = (command) => {
+      window.ask = ({ kind, ...content }) => {
         const id = ++next;
         const answer = new Promise((done) => waiting.set(id, done));
-        worker.postMessage([JSON.stringify({ id, command })]);
+        worker.postMessage([JSON.stringify({ id, command: { [kind]: content } })]);
         return answer;
       };
       return window.ask({ kind: "start", backend });

@@ -1,7 +1,8 @@
 //! What the page and a worker say to each other: numbered requests, and responses with the number of
 //! the request they answer.
 //!
-//! Both travel as JSON text. A request is answered by any number of [`Answer::Progress`] and then by
+//! Both travel as JSON text, `{"id": 7, "command": {"tag": {…}}}` and `{"id": 7, "answer": {"tagged": {…}}}`;
+//! a name inside the content, as `"kind": "tag"`, would make readers that buffer, and a larger page. A request is answered by any number of [`Answer::Progress`] and then by
 //! exactly one other answer; one that was cancelled by [`Command::Cancel`] is answered by
 //! [`Answer::Cancelled`]. Bytes of dropped files travel beside the text, as transferred buffers.
 
@@ -91,7 +92,7 @@ pub struct Request {
 
 /// A request's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Prepare the device; the first request to a worker.
     Start {
@@ -163,7 +164,7 @@ pub struct Response {
 
 /// A response's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// The device is ready.
     Started {
@@ -263,7 +264,6 @@ pub struct Entity {
     /// Such as `PER`, or a label such as `B-PER` where nothing is aggregated.
     pub entity_type: String,
     /// Where it stands.
-    #[serde(flatten)]
     pub place: Place,
     /// 0 to 1.
     pub score: f32,

@@ -7,7 +7,7 @@ self.onmessage = (event) => early.push(event);
 
 function crashed(reason) {
   const message = String(reason?.message ?? reason);
-  self.postMessage(JSON.stringify({ id: 0, answer: { kind: "crashed", message } }));
+  self.postMessage(JSON.stringify({ id: 0, answer: { crashed: { message } } }));
 }
 self.addEventListener("error", (event) => {
   event.preventDefault();
