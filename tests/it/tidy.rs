@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const ORDER: [&str; 9] =
     ["data", "metric", "host", "model", "checkpoint", "compress", "loss", "infer", "train"];
 
-const SOURCES: [&str; 3] = ["shared", "native", "tests"];
+const SOURCES: [&str; 4] = ["shared", "native", "web", "tests"];
 
 struct Source {
     /// Relative to the repository, with `/`.
@@ -154,6 +154,77 @@ fn shared_knows_nobody_who_uses_it() {
     check("arrows point to `shared`, never from it", &breaches);
 }
 
+#[test]
+fn the_page_and_the_command_line_never_meet() {
+    let mut breaches = Vec::new();
+    for (folder, other) in [("web", "native"), ("native", "web")] {
+        let manifest = format!("{folder}/Cargo.toml");
+        let text = fs::read_to_string(root().join(&manifest)).expect("a manifest");
+        let dependencies =
+            text.lines().enumerate().skip_while(|(_, line)| !line.starts_with("[dependencies]"));
+        let is_other = |line: &str| line.split([' ', '.', '=']).next() == Some(other);
+        breaches.extend(
+            dependencies
+                .filter(|(_, line)| is_other(line))
+                .map(|(index, _)| format!("{manifest}:{}: `{other}`", index + 1)),
+        );
+    }
+    check("`web` and `native` use `shared`, and never each other", &breaches);
+}
+
+#[test]
+fn the_page_computes_nothing() {
+    let tensors = ["burn", "understudy_shared", "tokenizers"];
+    let mut breaches = Vec::new();
+    for source in rust_files(&["web/src"]) {
+        if source.path.starts_with("web/src/worker/") {
+            continue;
+        }
+        for (number, line) in source.code() {
+            let named = tensors.into_iter().find(|name| names(line, name));
+            breaches.extend(named.map(|name| format!("{}:{number}: `{name}`", source.path)));
+        }
+    }
+    check("only `web/src/worker` knows tensors, models and tokenizers", &breaches);
+}
+
+#[test]
+fn the_worker_touches_no_document() {
+    let page = ["web_sys::window", "Document", "Element", "HtmlElement"];
+    let mut breaches = Vec::new();
+    for source in rust_files(&["web/src/worker"]) {
+        for (number, line) in source.code() {
+            let named = page.into_iter().find(|name| names(line, name));
+            breaches.extend(named.map(|name| format!("{}:{number}: `{name}`", source.path)));
+        }
+    }
+    check("`web/src/worker` knows no document", &breaches);
+}
+
+#[test]
+fn the_page_makes_no_html_of_text() {
+    let parsers = ["set_inner_html", "set_outer_html", "insert_adjacent_html", "innerHTML"];
+    let mut breaches = Vec::new();
+    for path in files("web") {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let lines = (1..).zip(text.lines().map(without_comment));
+        breaches.extend(lines_with(&relative(&path), lines, &parsers));
+    }
+    check("text reaches the document as text nodes only", &breaches);
+}
+
+#[test]
+fn only_position_makes_utf_16() {
+    let ways = ["len_utf16", "encode_utf16", "from_utf16"];
+    let mut breaches = Vec::new();
+    for source in rust_files(&["shared/src", "native/src", "web/src"]) {
+        if source.path != "web/src/position.rs" {
+            breaches.extend(lines_with(&source.path, source.code(), &ways));
+        }
+    }
+    check("only `web/src/position.rs` turns bytes into UTF-16 units", &breaches);
+}
+
 /// The modules of `shared` that a line of code names.
 fn named_modules(line: &str) -> Vec<&str> {
     let mut modules = Vec::new();
@@ -230,13 +301,14 @@ fn only_the_device_file_and_the_cpus_kernels_name_a_backend() {
     let backends =
         ["Device::flex", "Device::wgpu", "Device::ndarray", "Device::cuda", "burn::backend"];
     let mut breaches = Vec::new();
-    for source in rust_files(&["shared/src", "native/src"]) {
+    let devices = ["native/src/device.rs", "web/src/worker/device.rs"];
+    for source in rust_files(&["shared/src", "native/src", "web/src"]) {
         // `host` works on the memory of Burn's CPU backend, and can do so for no other.
-        if source.path != "native/src/device.rs" && source.module() != Some("host") {
+        if !devices.contains(&source.path.as_str()) && source.module() != Some("host") {
             breaches.extend(lines_with(&source.path, source.code_outside_tests(), &backends));
         }
     }
-    check("only `native/src/device.rs` and `shared/src/host` name a backend", &breaches);
+    check("only the two device files and `shared/src/host` name a backend", &breaches);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::decode::{Aggregation, Decoding, ScoredLabel, SentencePrediction, deco
 use super::logits::for_each_logits;
 use crate::checkpoint::bundle::Bundle;
 use crate::data::batch::BatchBudget;
-use crate::data::example::{ExampleOptions, cut};
+use crate::data::example::{Example, ExampleOptions, cut};
 use crate::data::label::LabelSet;
 use crate::data::span::{EntitySpan, Mode, spans};
 use crate::data::tokenize::{Subwords, TokenizeError};
@@ -44,39 +44,112 @@ pub async fn tag(
     texts: &[String],
     options: TagOptions,
 ) -> Result<Vec<Vec<Entity>>, TokenizeError> {
-    let max_length = bundle.config.max_position_embeddings.min(256);
-    let windows = ExampleOptions { max_length, context: max_length / 8, ..Default::default() };
-    let aggregation = options.decoding.aggregation;
-    let mut examples = Vec::new();
-    let mut places = Vec::with_capacity(texts.len());
-    for (index, text) in texts.iter().enumerate() {
-        let (subwords, words) = bundle.tokenizer.encode_text(text)?;
-        if !words.is_empty() {
-            examples.extend(cut(index, &subwords, words.len(), &bundle.tokenizer, &windows));
-        }
-        places.push((subwords, words));
-    }
-    let mut logits = vec![Vec::new(); examples.len()];
+    let prepared = PreparedTexts::new(bundle, texts)?;
+    let mut logits = vec![Vec::new(); prepared.examples.len()];
     let budget = BatchBudget::Subwords(2048);
     let pad_token_id = bundle.config.pad_token_id;
-    for_each_logits(&bundle.model, &examples, pad_token_id, budget, |example, values| {
+    for_each_logits(&bundle.model, &prepared.examples, pad_token_id, budget, |example, values| {
         logits[example] = values.to_vec();
         true
     })
     .await;
-    let labels = &bundle.labels;
-    let sentences = decode(&examples, &logits, labels, texts.len(), options.decoding);
-    let tagged = sentences.iter().zip(&places).map(|(sentence, (subwords, words))| {
-        let by_subword = || subword_places(sentence, subwords);
-        let mut entities = match aggregation {
-            Aggregation::None => each_alone(&sentence.subwords, &by_subword(), labels),
-            Aggregation::Simple => joined(&sentence.subwords, &by_subword(), labels),
-            _ => joined(&sentence.words, words, labels),
-        };
-        entities.retain(|entity| entity.score >= options.threshold);
-        entities
-    });
-    Ok(tagged.collect())
+    Ok(prepared
+        .decide(&logits, &bundle.labels, options)
+        .into_iter()
+        .map(|text| text.entities)
+        .collect())
+}
+
+/// Texts made into windows. Whoever wants to pause between windows, or to decide the same logits in
+/// several ways, computes the logits of [`PreparedTexts::examples`] and hands them to
+/// [`PreparedTexts::decide`]; [`tag`] does both in one.
+#[derive(Clone, Debug)]
+pub struct PreparedTexts {
+    /// The windows of all texts, in order.
+    pub examples: Vec<Example>,
+    texts: Vec<PreparedText>,
+}
+
+/// Where one text's sub-words and words stand.
+#[derive(Clone, Debug)]
+pub struct PreparedText {
+    /// Its sub-words, without special tokens.
+    pub subwords: Subwords,
+    /// Half-open byte range of each word.
+    pub words: Vec<(usize, usize)>,
+}
+
+/// What was decided about one text.
+#[derive(Clone, Debug)]
+pub struct DecidedText {
+    /// Its entities, in order.
+    pub entities: Vec<Entity>,
+    /// Every decided sub-word: all but the end of a word longer than its window.
+    pub subwords: Vec<DecidedSubword>,
+}
+
+/// A sub-word and its label.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DecidedSubword {
+    /// Half-open byte range in the text.
+    pub place: (usize, usize),
+    /// Index of its word.
+    pub word: usize,
+    /// Label id.
+    pub label: usize,
+}
+
+impl PreparedTexts {
+    /// Tokenises texts and cuts them where they are too long for the model.
+    ///
+    /// # Errors
+    ///
+    /// Only what the tokenizer itself refuses.
+    pub fn new(bundle: &Bundle, texts: &[String]) -> Result<Self, TokenizeError> {
+        let max_length = bundle.config.max_position_embeddings.min(256);
+        let windows = ExampleOptions { max_length, context: max_length / 8, ..Default::default() };
+        let mut prepared = Self { examples: Vec::new(), texts: Vec::with_capacity(texts.len()) };
+        for (index, text) in texts.iter().enumerate() {
+            let (subwords, words) = bundle.tokenizer.encode_text(text)?;
+            if !words.is_empty() {
+                let examples = cut(index, &subwords, words.len(), &bundle.tokenizer, &windows);
+                prepared.examples.extend(examples);
+            }
+            prepared.texts.push(PreparedText { subwords, words });
+        }
+        Ok(prepared)
+    }
+
+    /// The texts, in order.
+    pub fn texts(&self) -> &[PreparedText] {
+        &self.texts
+    }
+
+    /// Decides labels and entities from the logits of each example, `[len, num_labels]` row by row.
+    pub fn decide(
+        &self,
+        logits: &[Vec<f32>],
+        labels: &LabelSet,
+        options: TagOptions,
+    ) -> Vec<DecidedText> {
+        let decoding = options.decoding;
+        let sentences = decode(&self.examples, logits, labels, self.texts.len(), decoding);
+        let decided = sentences.iter().zip(&self.texts).map(|(sentence, text)| {
+            let by_subword = subword_places(sentence, &text.subwords);
+            let mut entities = match decoding.aggregation {
+                Aggregation::None => each_alone(&sentence.subwords, &by_subword, labels),
+                Aggregation::Simple => joined(&sentence.subwords, &by_subword, labels),
+                _ => joined(&sentence.words, &text.words, labels),
+            };
+            entities.retain(|entity| entity.score >= options.threshold);
+            let places = by_subword.iter().zip(&sentence.subword_words);
+            let subwords = places.zip(&sentence.subwords).map(|((place, word), scored)| {
+                DecidedSubword { place: *place, word: *word, label: scored.label }
+            });
+            DecidedText { entities, subwords: subwords.collect() }
+        });
+        decided.collect()
+    }
 }
 
 /// The place of each sub-word that was decided: all but the end of a word longer than its window.

@@ -1,41 +1,81 @@
-//! Chores: `cargo xtask test` runs every check of the project, the same as CI.
+//! Chores: `cargo xtask setup` installs what is missing, `cargo xtask test` runs every check of the
+//! project, the same as CI, and `cargo xtask manifest` lists the models beside the page.
 
-use std::process::{Command, ExitCode};
+mod manifest;
+#[path = "../../../web/src/report.rs"]
+mod report;
+mod run;
+mod setup;
+mod wasm;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
-/// Every check: its name and the arguments of cargo.
+use run::{Failure, Run};
+
+/// Every check of the native crates: its name and the arguments of cargo.
 const CHECKS: [(&str, &[&str]); 3] = [
     ("format", &["fmt", "--all", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     ("tests", &["test", "--workspace", "--locked"]),
 ];
 
+const USAGE: &str = "usage:
+  cargo xtask setup             installs what the page and its tests need and what is missing
+  cargo xtask test              every check: format, lints, tests, the page in a browser
+  cargo xtask test native       without the page
+  cargo xtask test browser      the page alone
+  cargo xtask manifest [DIR]    writes DIR/manifest.json (models/) for the bundles in DIR";
+
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("test") => test(),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["setup"] => setup::setup(),
+        ["test"] => native().and_then(|()| browser()),
+        ["test", "native"] => native(),
+        ["test", "browser"] => browser(),
+        ["manifest"] => manifest::write(&root().join("models")),
+        ["manifest", folder] => manifest::write(Path::new(folder)),
         _ => {
-            eprintln!("usage: cargo xtask test    every check: format, lints, tests");
-            ExitCode::from(2)
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
         }
     }
 }
 
-fn test() -> ExitCode {
+/// The repository.
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).expect("the package lies two folders down").to_owned()
+}
+
+fn native() -> Result<(), Failure> {
     for (name, arguments) in CHECKS {
-        eprintln!("== {name}: cargo {}", arguments.join(" "));
-        let start = Instant::now();
-        match Command::new(env!("CARGO")).args(arguments).status() {
-            Ok(status) if status.success() => {}
-            Ok(_) => {
-                eprintln!("error: {name} failed: cargo {}", arguments.join(" "));
-                return ExitCode::FAILURE;
-            }
-            Err(error) => {
-                eprintln!("error: cannot start cargo: {error}; expected it on PATH");
-                return ExitCode::FAILURE;
-            }
-        }
-        eprintln!("== {name}: {:.0} s", start.elapsed().as_secs_f64());
+        timed(name, || Run::new(env!("CARGO")).with(arguments).within(&root()).done())?;
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+/// Builds the page once, as it is published, and tries it in a browser.
+fn browser() -> Result<(), Failure> {
+    timed("page", || wasm::trunk().with(&["build", "--release"]).within(&root()).done())?;
+    let tests = root().join("tests/e2e");
+    timed("browser", || Run::new("npx").with(&["playwright", "test"]).within(&tests).done())
+}
+
+fn timed(name: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    eprintln!("== {name}");
+    let start = Instant::now();
+    work().map_err(|Failure(message)| Failure(format!("{name} failed: {message}")))?;
+    eprintln!("== {name}: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
 }

@@ -1,0 +1,154 @@
+// Models on their way: cache, offline, spoiled files, files of one's own.
+import { readFile } from "node:fs/promises";
+import { expect, test } from "./page.js";
+
+const folder = new URL("../../models/tiny-student/", import.meta.url);
+const bundle = async () =>
+  Promise.all(
+    ["config.json", "tokenizer.json", "model.safetensors"].map(async (name) => [
+      name,
+      await readFile(new URL(name, folder)),
+    ]),
+  );
+
+test("the second visit takes the model from the cache", async ({ play, page, server }) => {
+  await play.open();
+  const weights = () => server.requests.filter((path) => path.endsWith(".safetensors")).length;
+  expect(weights()).toBe(1);
+  await page.reload();
+  await play.idle("student");
+  expect(weights()).toBe(1);
+  await expect(page.locator("#numbers tr", { hasText: "Fetched" })).toContainText("cache");
+});
+
+test.describe("offline", () => {
+  test.use({ expectedErrors: ["ERR_INTERNET_DISCONNECTED", "ERR_FAILED"] });
+
+  test("a page that was visited works without a network", async ({ play, page, context }) => {
+    await play.open();
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    await context.setOffline(true);
+    await page.reload();
+    await play.idle("student");
+    await play.type("Ralville coach Puthgayn Seskak spoke.");
+    await expect(play.marks("student").first()).toBeVisible();
+  });
+});
+
+for (const [fault, message] of [
+  ["corrupt", /SHA-256 is [0-9a-f]{12}…, expected [0-9a-f]{12}…/],
+  ["cut", /the connection was cut after \d+ of \d+ bytes/],
+  ["missing", /the server answered 404/],
+]) {
+  test.describe(fault, () => {
+    test.use({ expectedErrors: ["404", "ERR_CONTENT_LENGTH_MISMATCH", "ERR_INCOMPLETE_CHUNKED"] });
+
+    test(`a ${fault} download is said, not kept, and can be tried again`, async ({
+      play,
+      page,
+      server,
+    }) => {
+      server.faults.set("tiny-student/model.safetensors", fault);
+      await page.goto(server.url);
+      await expect(page.locator("#student-load")).toHaveText(message);
+      const kept = await page.evaluate(async () => {
+        const names = await caches.keys();
+        const lists = await Promise.all(
+          names.map(async (name) => (await caches.open(name)).keys()),
+        );
+        return lists.flat().map((request) => request.url);
+      });
+      expect(kept.filter((url) => url.includes("model.safetensors"))).toEqual([]);
+      server.faults.clear();
+      await page.getByRole("button", { name: "Try again" }).click();
+      await play.idle("student");
+    });
+  });
+}
+
+test("a dropped bundle takes the student's place", async ({ play, page }) => {
+  await play.open();
+  await play.drop(await bundle());
+  await expect(page.locator("#student-facts")).toContainText("own model");
+  await play.idle("student");
+  await play.type("Ralville coach Puthgayn Seskak spoke.");
+  await expect(play.marks("student").first()).toBeVisible();
+});
+
+test("a bundle without its weights is refused by name", async ({ play, page }) => {
+  await play.open();
+  await play.drop((await bundle()).slice(0, 2));
+  await expect(page.locator("#notices")).toContainText("lacks model.safetensors");
+});
+
+test("hostile bundles end in a message, and the page goes on", async ({ play, page }) => {
+  const [config, tokenizer, weights] = await bundle();
+  const header = (text) => {
+    const bytes = Buffer.from(text);
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(bytes.length));
+    return Buffer.concat([size, bytes]);
+  };
+  const huge = Buffer.alloc(64);
+  huge.writeBigUInt64LE(0xffff_ffff_ffffn);
+  const overlapping = Buffer.concat([
+    header(
+      '{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}}',
+    ),
+    Buffer.alloc(24),
+  ]);
+  const size = Number(weights[1].readBigUInt64LE());
+  const names = JSON.parse(weights[1].subarray(8, 8 + size));
+  const bias = names["classifier.bias"].data_offsets[0];
+  const nan = Buffer.from(weights[1]);
+  nan.writeFloatLE(NaN, 8 + size + bias);
+  const settings = JSON.parse(config[1]);
+  const other = (change) => ["config.json", JSON.stringify({ ...settings, ...change })];
+  const cases = [
+    [[config, tokenizer, ["model.safetensors", huge]], "safetensors"],
+    [[config, tokenizer, ["model.safetensors", overlapping]], "safetensors"],
+    [[config, tokenizer, ["model.safetensors", weights[1].subarray(0, 5000)]], "safetensors"],
+    [[config, tokenizer, ["model.safetensors", nan]], "expected finite weights"],
+    [[other({ hidden_size: 128 }), tokenizer, weights], "misshapen"],
+    [[other({ num_hidden_layers: 3 }), tokenizer, weights], "missing"],
+    [[other({ vocab_size: 9_000_000 }), tokenizer, weights], "tokenizer.json has"],
+    [[other({ num_attention_heads: 7 }), tokenizer, weights], "num_attention_heads"],
+    [[["config.json", "{"], tokenizer, weights], "config.json"],
+    [[config, ["tokenizer.json", "[]"], weights], "tokenizer.json"],
+  ];
+  await play.open();
+  for (const [files, message] of cases) {
+    await play.drop(files);
+    await expect(page.locator("#student-load")).toContainText(message);
+    await page.getByRole("button", { name: "Use the model of this page" }).click();
+    await play.idle("student");
+  }
+  await play.type("Ralville coach Puthgayn Seskak spoke.");
+  await expect(play.marks("student").first()).toBeVisible();
+});
+
+test("a labelled file is scored by type, for both models", async ({ play, page }) => {
+  await play.open();
+  await play.compare();
+  const file = await readFile(new URL("../fixtures/tiny/test.txt", import.meta.url));
+  await play.drop([["test.conll", file]]);
+  await expect(page.locator("#score-text")).toContainText(/The teacher reaches an F1 of 0\.65\d/);
+  await expect(page.locator("#score-text")).toContainText(/The student reaches an F1 of 0\.640/);
+  const rows = page.locator("#scores tbody tr");
+  await expect(rows).toHaveCount(5);
+  await expect(rows.last()).toContainText("243");
+});
+
+test("a dropped text is tagged", async ({ play, page }) => {
+  await play.open();
+  await play.drop([["notes.txt", "Grenburg fans travelled to Gemora."]]);
+  await expect(play.text).toHaveValue("Grenburg fans travelled to Gemora.");
+  await expect(play.marks("student").first()).toContainText("Grenburg");
+  await expect(page.locator("#score-card")).toBeHidden();
+});
+
+test("what is no text and no model is named", async ({ play, page }) => {
+  await play.open();
+  await play.drop([["photo.png", "x"]]);
+  await expect(page.locator("#notices")).toContainText("photo.png");
+});

@@ -1,0 +1,67 @@
+// Serves the built page under a path of its own, as a host of static files would, and spoils files on
+// demand.
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import http from "node:http";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = process.env.DIST ?? fileURLToPath(new URL("../../dist", import.meta.url));
+const types = {
+  ".css": "text/css",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+};
+
+/// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes.
+export async function serve(prefix = "/some/where/") {
+  const faults = new Map();
+  const requests = [];
+  const server = http.createServer(async (request, response) => {
+    const address = new URL(request.url, "http://host");
+    requests.push(address.pathname);
+    const fault = [...faults].find(([end]) => address.pathname.endsWith(end))?.[1];
+    const name = decodeURIComponent(address.pathname.slice(prefix.length)) || "index.html";
+    const file = path.join(root, name);
+    let bytes;
+    try {
+      if (!address.pathname.startsWith(prefix) || fault === "missing") throw new Error("missing");
+      if (!file.startsWith(root)) throw new Error("outside");
+      bytes = await readFile(file);
+    } catch {
+      response.writeHead(404).end();
+      return;
+    }
+    if (typeof fault === "function") bytes = fault(bytes);
+    if (fault === "corrupt") bytes[bytes.length >> 1] ^= 1;
+    const tag = `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
+    const headers = {
+      "content-type": types[path.extname(file)] ?? "application/octet-stream",
+      "content-length": bytes.length,
+      etag: tag,
+    };
+    if (request.headers["if-none-match"] === tag) {
+      response.writeHead(304, { etag: tag }).end();
+    } else if (fault === "cut") {
+      response.writeHead(200, headers);
+      response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
+    } else {
+      response.writeHead(200, headers).end(bytes);
+    }
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const origin = `http://127.0.0.1:${server.address().port}`;
+  return {
+    origin,
+    url: origin + prefix,
+    faults,
+    requests,
+    stop() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}

@@ -1,0 +1,58 @@
+// WebGPU on Chromium's software adapter, with the tiny models: slow, but the same entities.
+import { expectGolden, golden } from "./golden.js";
+import { expect, startWorker, test } from "./page.js";
+
+test.setTimeout(600_000);
+
+test("WebGPU tags 200 texts as the command line does, span for span", async ({ play, page }) => {
+  await play.open("#backend=cpu");
+  await startWorker(page, "worker_gpu", "webgpu");
+  await expectGolden(page, await golden());
+});
+
+test("WebGPU can be forced, and says its adapter", async ({ play, page }) => {
+  await page.goto(`${play.server.url}#backend=webgpu`);
+  await expect(page.locator("#backend-why")).toContainText("WebGPU on", { timeout: 120_000 });
+  await play.idle("student");
+  await expect(play.marks("student").first()).toBeVisible();
+});
+
+test("left to itself, the page never takes a software adapter", async ({ play, page, server }) => {
+  await play.open();
+  await expect(page.locator("#backend-why")).toContainText("is software, so it is not tried");
+  expect(server.requests.filter((path) => path.includes("worker_gpu"))).toEqual([]);
+});
+
+test("a real adapter is measured against the CPU, and both figures are shown", async ({
+  play,
+  page,
+}) => {
+  // The software adapter under another name.
+  await page.addInitScript(() => {
+    const info = { vendor: "acme", architecture: "fast", device: "", description: "" };
+    Object.defineProperty(GPUAdapter.prototype, "info", { get: () => info });
+  });
+  await play.open();
+  const why = page.locator("#backend-why");
+  await expect(why).toContainText(/cpu: [\d.]+ ms for 32/, { timeout: 240_000 });
+  await expect(why).toContainText(/webgpu: [\d.]+ ms for 32/);
+});
+
+test("a lost device goes on with the CPU", async ({ play, page }) => {
+  await page.goto(`${play.server.url}#backend=webgpu`);
+  await expect(page.locator("#backend-why")).toContainText("WebGPU on", { timeout: 120_000 });
+  await play.idle("student");
+  const worker = page.workers().find((worker) => worker.url().includes("worker_gpu"));
+  await worker.evaluate(() => {
+    const encode = GPUDevice.prototype.createCommandEncoder;
+    GPUDevice.prototype.createCommandEncoder = function (...settings) {
+      this.destroy();
+      return encode.apply(this, settings);
+    };
+  });
+  await play.text.fill("Grenburg fans travelled to Gemora.");
+  await expect(page.locator("#notices")).toContainText("The graphics device was lost");
+  await expect(page.locator("#backend-why")).toContainText("The CPU");
+  await play.idle("student");
+  await expect(play.marks("student").first()).toContainText("Grenburg");
+});

@@ -1,0 +1,193 @@
+//! A worker, seen from the page: requests go out with numbers, answers come back to who asked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use js_sys::Array;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web::protocol::{Answer, Backend, Command, NO_REQUEST, Progress, Request, Response, VERSION};
+use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+
+/// Told the request's number too.
+type OnProgress = Box<dyn Fn(u32, Progress)>;
+
+/// A request that waits.
+struct Waiting {
+    answer: Option<Answer>,
+    waker: Option<Waker>,
+    on_progress: OnProgress,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: RefCell<HashMap<u32, Waiting>>,
+    is_lost: Cell<bool>,
+}
+
+/// A connection to one worker; the worker ends with it.
+pub struct Client {
+    worker: Worker,
+    backend: Backend,
+    next: Cell<u32>,
+    shared: Rc<Shared>,
+    _listener: Closure<dyn Fn(MessageEvent)>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.worker.terminate();
+        self.shared.lose("the worker was replaced");
+    }
+}
+
+impl Shared {
+    fn answer(&self, id: u32, answer: Answer) {
+        let mut waiting = self.waiting.borrow_mut();
+        let Some(request) = waiting.get_mut(&id) else { return };
+        if let Answer::Progress(progress) = answer {
+            return (request.on_progress)(id, progress);
+        }
+        request.answer = Some(answer);
+        if let Some(waker) = request.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Answers everyone who waits.
+    fn lose(&self, message: &str) {
+        self.is_lost.set(true);
+        let ids: Vec<u32> = self.waiting.borrow().keys().copied().collect();
+        ids.into_iter()
+            .for_each(|id| self.answer(id, Answer::Crashed { message: message.to_owned() }));
+    }
+}
+
+impl Client {
+    /// Starts a worker; `on_crash` is told once if it is lost.
+    pub fn new(backend: Backend, on_crash: impl Fn(String) + 'static) -> Result<Self, String> {
+        let module = match backend {
+            Backend::Cpu => "start_worker.js?worker",
+            Backend::Webgpu => "start_worker.js?worker_gpu",
+        };
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(module, &options)
+            .map_err(|error| format!("no worker can be started: {error:?}"))?;
+        let shared = Rc::<Shared>::default();
+        let inner = shared.clone();
+        let listener = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+            let text = event.data().as_string().unwrap_or_default();
+            let Ok(Response { id, answer }) = serde_json::from_str(&text) else { return };
+            match answer {
+                Answer::Crashed { message } if id == NO_REQUEST => {
+                    if !inner.is_lost.get() {
+                        inner.lose(&message);
+                        on_crash(message);
+                    }
+                }
+                answer => inner.answer(id, answer),
+            }
+        });
+        worker.set_onmessage(Some(listener.as_ref().unchecked_ref()));
+        let (next, shared) = (Cell::new(NO_REQUEST), shared);
+        Ok(Self { worker, backend, next, shared, _listener: listener })
+    }
+
+    /// Opens the worker's device.
+    ///
+    /// # Errors
+    ///
+    /// Why it has none.
+    pub async fn start(&self) -> Result<(), String> {
+        match self.ask(Command::Start { backend: self.backend }).answer.await {
+            Answer::Started { version: VERSION, .. } => Ok(()),
+            Answer::Started { .. } => Err("page and worker are of different versions; \
+                 reload the page"
+                .to_owned()),
+            Answer::Failed { message, .. } | Answer::Crashed { message } => Err(message),
+            _ => Err("the worker gave another answer than was asked for".to_owned()),
+        }
+    }
+
+    /// Which device it computes on.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Asks, and does not care about progress.
+    pub fn ask(&self, command: Command) -> Asked {
+        self.send(command, &[], |_, _| ())
+    }
+
+    /// Asks.
+    pub fn send(
+        &self,
+        command: Command,
+        buffers: &[JsValue],
+        on_progress: impl Fn(u32, Progress) + 'static,
+    ) -> Asked {
+        let id = self.next.get() + 1;
+        self.next.set(id);
+        let on_progress: OnProgress = Box::new(on_progress);
+        let mut waiting = Waiting { answer: None, waker: None, on_progress };
+        if self.shared.is_lost.get() {
+            waiting.answer = Some(Answer::Crashed { message: "the worker is lost".to_owned() });
+        }
+        self.shared.waiting.borrow_mut().insert(id, waiting);
+        self.post(Request { id, command }, buffers);
+        Asked { id, answer: AnswerOf { id, shared: self.shared.clone() } }
+    }
+
+    /// Gives a request up.
+    pub fn cancel(&self, request: u32) {
+        self.post(Request { id: NO_REQUEST, command: Command::Cancel { request } }, &[]);
+    }
+
+    fn post(&self, request: Request, buffers: &[JsValue]) {
+        let text = serde_json::to_string(&request).expect("requests are plain data");
+        let message = Array::of1(&text.into());
+        let transfer = Array::new();
+        for buffer in buffers {
+            message.push(buffer);
+            transfer.push(buffer);
+        }
+        if let Err(error) = self.worker.post_message_with_transfer(&message, &transfer) {
+            let message = format!("a message cannot be sent: {error:?}");
+            self.shared.answer(request.id, Answer::Failed { message, can_retry: false });
+        }
+    }
+}
+
+/// A request that was sent.
+pub struct Asked {
+    /// Its number.
+    pub id: u32,
+    /// What will be answered.
+    pub answer: AnswerOf,
+}
+
+/// The answer of one request.
+pub struct AnswerOf {
+    id: u32,
+    shared: Rc<Shared>,
+}
+
+impl Future for AnswerOf {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let mut waiting = self.shared.waiting.borrow_mut();
+        let request = waiting.get_mut(&self.id).expect("removed below, once it is answered");
+        if request.answer.is_none() {
+            request.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let request = waiting.remove(&self.id).expect("there above");
+        Poll::Ready(request.answer.expect("there above"))
+    }
+}

@@ -1,0 +1,154 @@
+//! Dropped and opened files: a text, a labelled file, or a bundle.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Array, Function, Promise};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web::dropped::{self, Dropped, MOST_BUNDLE, MOST_TEXT, REPORT, REQUIRED};
+use web::protocol::Role;
+use web_sys::{
+    DragEvent, Event, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry,
+    HtmlInputElement,
+};
+
+use super::dom::{by_id, click, document, listen, show};
+use super::state::{Origin, change};
+use super::{controls, models, notice, tagging};
+
+/// Connects the file button and the whole page as a place to drop on.
+pub fn wire() {
+    click(&by_id("open"), || by_id::<HtmlInputElement>("file").click());
+    listen(&by_id::<HtmlInputElement>("file"), "change", |_: Event| {
+        let input = by_id::<HtmlInputElement>("file");
+        let list = input.files().map(|list| Array::from(&list)).unwrap_or_default();
+        input.set_value("");
+        take(list.iter().map(JsCast::unchecked_into).collect(), "own model".to_owned());
+    });
+    listen(&document(), "dragover", |event: DragEvent| {
+        event.prevent_default();
+        show("drop", true);
+    });
+    listen(&document(), "dragleave", |event: DragEvent| {
+        if event.related_target().is_none() {
+            show("drop", false);
+        }
+    });
+    listen(&document(), "drop", |event: DragEvent| {
+        event.prevent_default();
+        show("drop", false);
+        spawn_local(dropped(event));
+    });
+}
+
+/// The files of a drop; of a folder those that lie in it.
+async fn dropped(event: DragEvent) {
+    let Some(transfer) = event.data_transfer() else { return };
+    // Both must be asked for before the first pause: afterwards the browser has emptied the drop.
+    let plain = transfer.files().map(|list| Array::from(&list)).unwrap_or_default();
+    let items = transfer.items();
+    let entries: Vec<FileSystemEntry> = (0..items.length())
+        .filter_map(|index| items.get(index)?.webkit_get_as_entry().ok().flatten())
+        .collect();
+    let folder = entries.iter().find(|entry| entry.is_directory());
+    match folder {
+        Some(folder) => {
+            let files = files_in(folder.unchecked_ref()).await;
+            take(files, folder.name());
+        }
+        None => take(plain.iter().map(JsCast::unchecked_into).collect(), "own model".to_owned()),
+    }
+}
+
+async fn files_in(folder: &FileSystemDirectoryEntry) -> Vec<File> {
+    let reader = folder.create_reader();
+    let mut files = Vec::new();
+    loop {
+        // Browsers give a hundred at a time, and none at the end.
+        let entries =
+            called_back(|done| reader.read_entries_with_callback_and_callback(done, done).is_ok());
+        let entries = entries.await;
+        let Some(entries) = entries.dyn_ref::<Array>().filter(|entries| entries.length() > 0)
+        else {
+            return files;
+        };
+        for entry in entries.iter() {
+            let entry: FileSystemEntry = entry.unchecked_into();
+            if entry.is_file() {
+                let entry: FileSystemFileEntry = entry.unchecked_into();
+                let file = called_back(|done| {
+                    entry.file_with_callback_and_callback(done, done);
+                    true
+                });
+                files.extend(file.await.dyn_into::<File>().ok());
+            }
+        }
+    }
+}
+
+/// What an old-fashioned function hands to its callback.
+async fn called_back(call: impl FnOnce(&Function) -> bool) -> JsValue {
+    let resolve: Rc<RefCell<Option<Function>>> = Rc::default();
+    let promise = Promise::new(&mut |done, _| *resolve.borrow_mut() = Some(done));
+    let done = resolve.take().expect("a promise calls its executor at once");
+    if !call(&done) {
+        return JsValue::NULL;
+    }
+    JsFuture::from(promise).await.unwrap_or(JsValue::NULL)
+}
+
+fn take(files: Vec<File>, folder: String) {
+    let names: Vec<String> = files.iter().map(File::name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        return;
+    }
+    match dropped::classify(&names) {
+        Ok(Dropped::Bundle) => take_bundle(files, folder),
+        Ok(Dropped::Text) => spawn_local(take_text(files.into_iter().next())),
+        Err(message) => notice::bad(&message, None),
+    }
+}
+
+fn take_bundle(files: Vec<File>, folder: String) {
+    let is_part = |file: &File| {
+        let name = file.name();
+        REQUIRED.contains(&name.as_str()) || name == REPORT
+    };
+    let files: Vec<File> = files.into_iter().filter(is_part).collect();
+    if let Some(file) = files.iter().find(|file| file.size() > MOST_BUNDLE) {
+        let message = format!(
+            "{}: {:.1} GB; expected 1.2 GB at most, for a tab holds the model made of it too.",
+            file.name(),
+            file.size() / 1e9
+        );
+        return notice::bad(&message, None);
+    }
+    let role = dropped::role(&folder);
+    change(|app| {
+        app.place_mut(role).origin = Some(Origin::Dropped { name: folder, files });
+        app.link.compare |= role == Role::Teacher;
+    });
+    spawn_local(models::load(role));
+}
+
+async fn take_text(file: Option<File>) {
+    let Some(file) = file else { return };
+    if file.size() > MOST_TEXT {
+        let message =
+            format!("{}: {:.0} MB; expected 8 MB at most.", file.name(), file.size() / 1e6);
+        return notice::bad(&message, None);
+    }
+    let text = match JsFuture::from(file.text()).await {
+        Ok(text) => text.as_string().unwrap_or_default(),
+        Err(_) => return notice::bad(&format!("{}: cannot be read", file.name()), None),
+    };
+    let is_labelled = dropped::is_labelled(&text);
+    let words = if is_labelled { dropped::preview(&text) } else { text.replace('\r', "") };
+    controls::set_text(&words);
+    change(|app| app.file = is_labelled.then(|| Rc::from(text)));
+    tagging::now();
+    Role::BOTH.into_iter().for_each(tagging::score);
+    show("score-card", is_labelled);
+}

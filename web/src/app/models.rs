@@ -1,0 +1,88 @@
+//! Models on their way to their places.
+
+use std::rc::Rc;
+
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::JsFuture;
+use web::protocol::{Answer, Command, Progress, Role};
+use web_sys::File;
+
+use super::client::{AnswerOf, Client};
+use super::state::{Loading, Origin, change, read};
+use super::{dom, numbers, stage, tagging};
+
+/// Absolute address of the folder `models`.
+pub fn base() -> String {
+    let page = dom::document().base_uri().ok().flatten().unwrap_or_default();
+    let page = page.split(['#', '?']).next().unwrap_or_default();
+    let folder = page.rfind('/').map_or(page, |slash| &page[..=slash]);
+    format!("{folder}models/")
+}
+
+/// Loads the model that belongs in a place, and tags with it.
+pub async fn load(role: Role) {
+    let (client, origin, generation) =
+        read(|app| (app.client.clone(), app.place(role).origin.clone(), app.generation));
+    let (Some(client), Some(origin)) = (client, origin) else { return };
+    change(|app| {
+        let place = app.place_mut(role);
+        place.loading = Loading::Under(None);
+        place.tagged = None;
+        place.latencies = Default::default();
+    });
+    stage::show_place(role);
+    let answer = match ask(&client, role, origin).await {
+        Ok(answer) => answer.await,
+        Err(message) => Answer::Failed { message, can_retry: false },
+    };
+    if read(|app| app.generation) != generation {
+        return;
+    }
+    let loading = match answer {
+        Answer::Loaded(loaded) => Loading::Done(Rc::new(*loaded)),
+        Answer::Failed { message, can_retry } => Loading::Failed { message, can_retry },
+        Answer::Crashed { message } => Loading::Failed { message, can_retry: true },
+        _ => Loading::No,
+    };
+    let is_done = matches!(loading, Loading::Done(_));
+    change(|app| app.place_mut(role).loading = loading);
+    stage::show_place(role);
+    numbers::show();
+    if is_done {
+        tagging::tag(role);
+        tagging::score(role);
+    }
+}
+
+async fn ask(client: &Rc<Client>, role: Role, origin: Origin) -> Result<AnswerOf, String> {
+    let on_progress = move |_, progress: Progress| {
+        change(|app| {
+            if let Loading::Under(latest) = &mut app.place_mut(role).loading {
+                *latest = Some(progress);
+            }
+        });
+        stage::show_loading(role);
+    };
+    let asked = match origin {
+        Origin::Manifest(model) => {
+            client.send(Command::Load { role, model, base: base() }, &[], on_progress)
+        }
+        Origin::Dropped { name, files } => {
+            let buffers = read_all(&files).await?;
+            let files = files.iter().map(|file| file.name()).collect();
+            client.send(Command::LoadFiles { role, name, files }, &buffers, on_progress)
+        }
+    };
+    Ok(asked.answer)
+}
+
+async fn read_all(files: &[File]) -> Result<Vec<JsValue>, String> {
+    let mut buffers = Vec::new();
+    for file in files {
+        let buffer = JsFuture::from(file.array_buffer()).await;
+        buffers.push(buffer.map_err(|_| {
+            format!("{}: the browser cannot read it; was it moved or changed?", file.name())
+        })?);
+    }
+    Ok(buffers)
+}

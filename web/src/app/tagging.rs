@@ -1,0 +1,141 @@
+//! Text on its way to a model, and back.
+
+use std::rc::Rc;
+
+use wasm_bindgen_futures::spawn_local;
+use web::protocol::{Answer, Command, Progress, Role};
+
+use super::state::{change, read};
+use super::{chart, data, dom, notice, numbers, score, stage, strip};
+
+/// Milliseconds without a key before a text is tagged.
+const PAUSE: i32 = 90;
+
+/// The text changed: tags it after a pause in typing.
+pub fn later() {
+    let timer = change(|app| app.timer.take());
+    timer.into_iter().for_each(dom::forget_timer);
+    let timer = dom::after(PAUSE, || {
+        change(|app| app.timer = None);
+        now();
+    });
+    change(|app| app.timer = Some(timer));
+}
+
+/// Tags with every model that is there, the student first.
+pub fn now() {
+    tag(Role::Student);
+    tag(Role::Teacher);
+}
+
+/// Tags with one model; what it was tagging before is given up.
+pub fn tag(role: Role) {
+    let client = read(|app| app.loaded(role).and(app.client.clone()));
+    let Some(client) = client else { return };
+    let (before, text, options) = change(|app| {
+        let (text, options) = (app.text.clone(), app.link.options.clone());
+        app.place_mut(role).progress = None;
+        (app.place_mut(role).tagging.take(), text, options)
+    });
+    before.inspect(|request| client.cancel(*request));
+    let command = Command::Tag { role, text: text.to_string(), options };
+    let asked = client.send(command, &[], move |id, progress| show_progress(role, id, progress));
+    let id = asked.id;
+    change(|app| app.place_mut(role).tagging = Some(id));
+    stage::show_marks(role);
+    spawn_local(async move {
+        let answer = asked.answer.await;
+        if read(|app| app.place(role).tagging) != Some(id) {
+            return;
+        }
+        change(|app| {
+            let place = app.place_mut(role);
+            (place.tagging, place.progress) = (None, None);
+        });
+        match answer {
+            Answer::Tagged(tagged) => change(|app| {
+                app.first_tag = app.first_tag.or_else(dom::since_click);
+                let place = app.place_mut(role);
+                if tagged.computed && tagged.subwords > 0 {
+                    place.latencies.add(tagged.millis, tagged.subwords);
+                }
+                place.tagged = Some((text, Rc::new(*tagged)));
+            }),
+            Answer::Failed { message, .. } => notice::bad(&message, None),
+            _ => {}
+        }
+        show_results();
+    });
+}
+
+fn show_results() {
+    stage::show_results();
+    strip::show();
+    numbers::show();
+    chart::show();
+    data::show();
+}
+
+/// Progress of a request that was given up is still on its way for a while.
+fn show_progress(role: Role, id: u32, progress: Progress) {
+    change(|app| {
+        let place = app.place_mut(role);
+        if [place.tagging, place.scoring].contains(&Some(id)) {
+            place.progress = Some(progress);
+        }
+    });
+    stage::show_work();
+}
+
+/// Gives up what is running.
+pub fn cancel() {
+    for role in Role::BOTH {
+        let (client, tagging, scoring) = change(|app| {
+            let client = app.client.clone();
+            let place = app.place_mut(role);
+            place.progress = None;
+            (client, place.tagging.take(), place.scoring.take())
+        });
+        for request in tagging.into_iter().chain(scoring) {
+            client.iter().for_each(|client| client.cancel(request));
+        }
+    }
+    stage::show_results();
+}
+
+/// Scores a model on the labelled file, if there is one.
+pub fn score(role: Role) {
+    let ready = read(|app| {
+        app.loaded(role)?;
+        Some((app.client.clone()?, app.file.clone()?, app.link.options.clone()))
+    });
+    let Some((client, file, options)) = ready else { return };
+    let before = change(|app| {
+        let place = app.place_mut(role);
+        place.scored = None;
+        place.scoring.take()
+    });
+    before.inspect(|request| client.cancel(*request));
+    let command = Command::Score { role, file: file.to_string(), options };
+    let asked = client.send(command, &[], move |id, progress| show_progress(role, id, progress));
+    let id = asked.id;
+    change(|app| app.place_mut(role).scoring = Some(id));
+    score::show();
+    spawn_local(async move {
+        let answer = asked.answer.await;
+        if read(|app| app.place(role).scoring) != Some(id) {
+            return;
+        }
+        change(|app| {
+            let place = app.place_mut(role);
+            (place.scoring, place.progress) = (None, None);
+        });
+        match answer {
+            Answer::Scored(scored) => change(|app| app.place_mut(role).scored = Some(*scored)),
+            Answer::Failed { message, .. } => notice::bad(&message, None),
+            _ => {}
+        }
+        stage::show_work();
+        score::show();
+    });
+}

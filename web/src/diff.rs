@@ -1,0 +1,191 @@
+//! Where the student's entities differ from its teacher's.
+//!
+//! Every entity of either model belongs to one finding. Pairs are made in three passes: the same
+//! entity, the same place with another type, and then the largest overlap first; what is left is
+//! missed or extra.
+
+use serde::Serialize;
+
+/// How an entity of one model relates to the other model's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Both models say the same.
+    Same,
+    /// The teacher alone has it.
+    Missed,
+    /// The student alone has it.
+    Extra,
+    /// Both see an entity here, of different types.
+    OtherType,
+    /// Both see an entity of one type, with different ends.
+    OtherBoundary,
+}
+
+impl Kind {
+    /// The four kinds of disagreement.
+    pub const DISAGREEMENTS: [Self; 4] =
+        [Self::Missed, Self::Extra, Self::OtherType, Self::OtherBoundary];
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Missed => "missed",
+            Self::Extra => "extra",
+            Self::OtherType => "other type",
+            Self::OtherBoundary => "other boundary",
+        }
+    }
+}
+
+/// An entity as far as it is compared: half-open bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span<'a> {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// Its type.
+    pub entity_type: &'a str,
+}
+
+impl Span<'_> {
+    fn overlap(&self, other: &Self) -> usize {
+        self.end.min(other.end).saturating_sub(self.start.max(other.start))
+    }
+
+    fn is_at(&self, other: &Self) -> bool {
+        self.start == other.start && self.end == other.end
+    }
+}
+
+/// How two models' entities compare.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// For each of the teacher's entities.
+    pub teacher: Vec<Kind>,
+    /// For each of the student's entities.
+    pub student: Vec<Kind>,
+    /// For each of the student's entities, the teacher's that it was paired with.
+    pub partners: Vec<Option<usize>>,
+}
+
+/// Compares; the order of either list does not matter.
+pub fn compare(teacher: &[Span<'_>], student: &[Span<'_>]) -> Comparison {
+    let mut comparison = Comparison {
+        teacher: vec![Kind::Missed; teacher.len()],
+        student: vec![Kind::Extra; student.len()],
+        partners: vec![None; student.len()],
+    };
+    let mut pairs: Vec<(usize, usize)> = Vec::new();
+    for index in 0..student.len() {
+        let overlapping = (0..teacher.len()).map(|other| (other, index));
+        pairs.extend(overlapping.filter(|(t, s)| teacher[*t].overlap(&student[*s]) > 0));
+    }
+    // Identical entities first, then those in one place, then the largest overlaps.
+    pairs.sort_by_key(|(t, s)| {
+        let (teacher, student) = (&teacher[*t], &student[*s]);
+        let same_place = teacher.is_at(student);
+        let same_type = teacher.entity_type == student.entity_type;
+        (!(same_place && same_type), !same_place, std::cmp::Reverse(teacher.overlap(student)), *t)
+    });
+    let mut is_taken = vec![false; teacher.len()];
+    for (t, s) in pairs {
+        if is_taken[t] || comparison.partners[s].is_some() {
+            continue;
+        }
+        let kind =
+            match (teacher[t].is_at(&student[s]), teacher[t].entity_type == student[s].entity_type)
+            {
+                (true, true) => Kind::Same,
+                (_, false) => Kind::OtherType,
+                (false, true) => Kind::OtherBoundary,
+            };
+        is_taken[t] = true;
+        (comparison.teacher[t], comparison.student[s]) = (kind, kind);
+        comparison.partners[s] = Some(t);
+    }
+    comparison
+}
+
+impl Comparison {
+    /// Findings of a kind; a pair counts once.
+    pub fn count(&self, kind: Kind) -> usize {
+        let side = if kind == Kind::Missed { &self.teacher } else { &self.student };
+        side.iter().filter(|other| **other == kind).count()
+    }
+
+    /// The F1 of the student's entities, with the teacher's taken for truth; `None` where neither has
+    /// any.
+    pub fn agreement(&self) -> Option<f64> {
+        let all = self.teacher.len() + self.student.len();
+        (all > 0).then(|| 2.0 * self.count(Kind::Same) as f64 / all as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `0-3 PER, 5-8 LOC`
+    fn spans(text: &str) -> Vec<Span<'_>> {
+        text.split(", ")
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                let (place, entity_type) = part.split_once(' ').expect("place and type");
+                let (start, end) = place.split_once('-').expect("start and end");
+                let number = |text: &str| text.parse().expect("a number");
+                Span { start: number(start), end: number(end), entity_type }
+            })
+            .collect()
+    }
+
+    fn check(teacher: &str, student: &str, want: [usize; 5], agreement: Option<f64>) {
+        let comparison = compare(&spans(teacher), &spans(student));
+        let counts = [Kind::Same, Kind::Missed, Kind::Extra, Kind::OtherType, Kind::OtherBoundary]
+            .map(|kind| comparison.count(kind));
+        assert_eq!(counts, want, "{teacher} | {student}");
+        assert_eq!(comparison.agreement(), agreement);
+    }
+
+    #[test]
+    fn equal_entities_agree() {
+        check("0-3 PER, 5-8 LOC", "0-3 PER, 5-8 LOC", [2, 0, 0, 0, 0], Some(1.0));
+    }
+
+    #[test]
+    fn missed_and_extra() {
+        check("0-3 PER", "5-8 LOC", [0, 1, 1, 0, 0], Some(0.0));
+    }
+
+    #[test]
+    fn another_type_in_one_place() {
+        check("0-3 PER, 5-8 LOC", "0-3 ORG, 5-8 LOC", [1, 0, 0, 1, 0], Some(0.5));
+    }
+
+    #[test]
+    fn another_boundary() {
+        check("0-8 PER", "4-8 PER", [0, 0, 0, 0, 1], Some(0.0));
+    }
+
+    #[test]
+    fn another_type_and_boundary_counts_as_type() {
+        check("0-8 PER", "4-8 ORG", [0, 0, 0, 1, 0], Some(0.0));
+    }
+
+    #[test]
+    fn the_same_entity_is_paired_before_an_overlapping_one() {
+        check("0-8 PER, 4-8 PER", "4-8 PER", [1, 1, 0, 0, 0], Some(2.0 / 3.0));
+    }
+
+    #[test]
+    fn one_entity_split_in_two_is_a_boundary_and_an_extra() {
+        check("0-9 ORG", "0-5 ORG, 6-9 ORG", [0, 0, 1, 0, 1], Some(0.0));
+    }
+
+    #[test]
+    fn nothing_has_no_agreement() {
+        check("", "", [0; 5], None);
+    }
+}

@@ -1,0 +1,157 @@
+//! What a set of dropped files is: a bundle, labelled text, plain text, or nothing the page can read.
+
+use crate::protocol::Role;
+
+/// Largest text file, in bytes.
+pub const MOST_TEXT: f64 = 8e6;
+
+/// Largest file of a bundle, in bytes: what a 32-bit module can hold beside the model made of it.
+pub const MOST_BUNDLE: f64 = 1.2e9;
+
+/// What was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The files of a bundle, among others perhaps.
+    Bundle,
+    /// One file of text.
+    Text,
+}
+
+/// Files that a bundle must have.
+pub const REQUIRED: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
+
+/// A file that says how good a bundle is.
+pub const REPORT: &str = "report.json";
+
+/// Says what files of these names are.
+///
+/// # Errors
+///
+/// What is missing, in words for the page.
+pub fn classify(names: &[&str]) -> Result<Dropped, String> {
+    let is_text = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        [".txt", ".conll", ".bio", ".iob"].iter().any(|end| lower.ends_with(end))
+    };
+    let has = |name: &&str| names.contains(name);
+    if REQUIRED.iter().all(has) {
+        return Ok(Dropped::Bundle);
+    }
+    if REQUIRED.iter().any(has) {
+        let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !has(name)).collect();
+        return Err(format!(
+            "This bundle lacks {}. Drop the folder that `understudy export` wrote, or its files \
+             together.",
+            missing.join(" and ")
+        ));
+    }
+    match names {
+        [name] if is_text(name) => Ok(Dropped::Text),
+        [_, _, ..] if names.iter().all(|name| is_text(name)) => {
+            Err("Drop one text at a time.".to_owned())
+        }
+        _ => Err(format!(
+            "Nothing here can be read: {}. Expected a .txt or .conll file, or a bundle: \
+             config.json, tokenizer.json and model.safetensors.",
+            names.join(", ")
+        )),
+    }
+}
+
+/// The role that a bundle of this name most likely has.
+pub fn role(name: &str) -> Role {
+    match name.to_ascii_lowercase().contains("teacher") {
+        true => Role::Teacher,
+        false => Role::Student,
+    }
+}
+
+/// Whether text is columns with a BIO tag at every line's end, rather than prose.
+pub fn is_labelled(text: &str) -> bool {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let mut seen = false;
+    let all = lines.all(|line| {
+        if line.is_empty() || line.starts_with("-DOCSTART-") {
+            return true;
+        }
+        seen = true;
+        let mut columns = line.split([' ', '\t']).filter(|column| !column.is_empty());
+        let last = columns.next_back().unwrap_or("");
+        let is_tag = last == "O" || last.starts_with("B-") || last.starts_with("I-");
+        is_tag && columns.next().is_some()
+    });
+    all && seen
+}
+
+/// Sentences of a labelled file that are put in the text field.
+const PREVIEW: usize = 12;
+
+/// The first sentences of a labelled file as text.
+pub fn preview(labelled: &str) -> String {
+    let mut sentences = vec![String::new()];
+    for line in labelled.trim_start_matches('\u{feff}').lines() {
+        let word = line.split([' ', '\t']).find(|column| !column.is_empty());
+        let open = sentences.last_mut().expect("there is one from the start");
+        match word.filter(|_| !line.starts_with("-DOCSTART-")) {
+            Some(word) => {
+                let space = if open.is_empty() { "" } else { " " };
+                *open += &format!("{space}{word}");
+            }
+            None if open.is_empty() => {}
+            None if sentences.len() == PREVIEW => break,
+            None => sentences.push(String::new()),
+        }
+    }
+    sentences.join("\n").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_may_have_more_files() {
+        let names = ["README.md", "config.json", "model.safetensors", "tokenizer.json"];
+        assert_eq!(classify(&names), Ok(Dropped::Bundle));
+    }
+
+    #[test]
+    fn what_a_bundle_lacks_is_named() {
+        let message = classify(&["model.safetensors"]).expect_err("not whole");
+        assert!(message.contains("lacks config.json and tokenizer.json"), "{message}");
+    }
+
+    #[test]
+    fn one_text_is_taken() {
+        assert_eq!(classify(&["Notes.TXT"]), Ok(Dropped::Text));
+        assert_eq!(classify(&["test.conll"]), Ok(Dropped::Text));
+        assert!(classify(&["a.txt", "b.txt"]).is_err());
+        assert!(classify(&["photo.png"]).is_err_and(|message| message.contains("photo.png")));
+        assert!(classify(&[]).is_err());
+    }
+
+    #[test]
+    fn columns_with_tags_are_labelled() {
+        assert!(is_labelled("\u{feff}-DOCSTART- -X- O\r\n\r\nAda NNP B-PER\r\nlives VBZ O\r\n"));
+        assert!(is_labelled("Oslo\tI-LOC\n"));
+        for prose in ["", "\n\n", "Ada lives in Oslo.", "The answer is O\nand Ada lives", "O\nO"] {
+            assert!(!is_labelled(prose), "{prose:?}");
+        }
+    }
+
+    #[test]
+    fn a_preview_is_the_first_sentences() {
+        assert_eq!(
+            preview("-DOCSTART- O\n\nAda B-PER\nlives O\n\nOslo B-LOC\n"),
+            "Ada lives\nOslo"
+        );
+        let many = "word O\n\n".repeat(50);
+        assert_eq!(preview(&many).lines().count(), PREVIEW);
+    }
+
+    #[test]
+    fn a_teacher_is_told_by_its_name() {
+        assert_eq!(role("my-Teacher-int8"), Role::Teacher);
+        assert_eq!(role("export"), Role::Student);
+    }
+}

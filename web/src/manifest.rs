@@ -1,0 +1,142 @@
+//! `models/manifest.json`: the bundles that lie beside the page, with the size and hash of every file.
+//!
+//! `cargo xtask manifest` writes it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Role;
+
+/// The format that this page reads.
+pub const FORMAT: u32 = 1;
+
+/// Parameters below which a model is a toy, trained on a few hundred invented sentences.
+pub const TOY: usize = 1_000_000;
+
+/// The whole list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Best first: what stands first in its role is loaded.
+    pub models: Vec<ModelEntry>,
+}
+
+/// One bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelEntry {
+    /// Its folder, relative to the manifest.
+    pub folder: String,
+    /// Teacher or student.
+    pub role: Role,
+    /// Parameters, the head included.
+    pub parameters: usize,
+    /// Such as `int8`.
+    pub dtype: String,
+    /// Micro F1 over words, of the bundle's report.
+    #[serde(default)]
+    pub f1: Option<f64>,
+    /// Its files.
+    pub files: Vec<FileEntry>,
+}
+
+/// One file of a bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its size.
+    pub size: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    ///
+    /// Text that is no manifest of this format, or a name that would leave its folder.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_str(text)
+            .map_err(|error| format!("models/manifest.json: {error}; expected a list of models"))?;
+        if manifest.format != FORMAT {
+            return Err(format!(
+                "models/manifest.json: format {}; expected {FORMAT}: write it again with \
+                 `cargo xtask manifest`",
+                manifest.format
+            ));
+        }
+        for model in &manifest.models {
+            let names = model.files.iter().map(|file| &file.name).chain([&model.folder]);
+            if let Some(name) = names.into_iter().find(|name| !is_plain(name)) {
+                return Err(format!(
+                    "models/manifest.json: `{name}`; expected a plain name without `/` and `..`"
+                ));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The models of a role, best first.
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &ModelEntry> {
+        self.models.iter().filter(move |model| model.role == role)
+    }
+}
+
+impl ModelEntry {
+    /// Bytes of all files.
+    pub fn size_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Whether it is there to try the page, and not to tag with.
+    pub fn is_toy(&self) -> bool {
+        self.parameters < TOY
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(folder: &str, format: u32) -> String {
+        format!(
+            r#"{{"format":{format},"models":[{{"folder":"{folder}","role":"student",
+            "parameters":19620489,"dtype":"int8","f1":0.75,
+            "files":[{{"name":"config.json","size":3,"sha256":"ab"}},
+                {{"name":"model.safetensors","size":4,"sha256":"cd"}}]}}]}}"#
+        )
+    }
+
+    #[test]
+    fn models_are_found_by_role() {
+        let manifest = Manifest::parse(&text("student-int8", 1)).expect("valid");
+        let student = manifest.of(Role::Student).next().expect("one");
+        assert_eq!((student.size_bytes(), student.is_toy()), (7, false));
+        assert_eq!(manifest.of(Role::Teacher).count(), 0);
+    }
+
+    #[test]
+    fn another_format_is_refused() {
+        let message = Manifest::parse(&text("a", 9)).expect_err("newer");
+        assert!(message.contains("format 9; expected 1"), "{message}");
+    }
+
+    #[test]
+    fn names_stay_in_their_folder() {
+        for folder in ["../up", "", "a/b", ".hidden", "https:evil"] {
+            assert!(Manifest::parse(&text(folder, 1)).is_err(), "{folder}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        let message = Manifest::parse("<!doctype html>").expect_err("a page");
+        assert!(message.starts_with("models/manifest.json: "), "{message}");
+    }
+}

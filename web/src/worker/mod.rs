@@ -1,0 +1,160 @@
+//! A worker: owns the device, the models and their tokenizers, and answers numbered requests.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`device`] | the one place that names a backend, and its self-check |
+//! | [`fetch`] | files: streamed, hashed, kept in the browser's cache |
+//! | [`model`] | a bundle in its place, warmed up |
+//! | [`work`] | windows of text through a model, with pauses in which a request can be cancelled |
+//! | [`tag`] | from logits to what the page shows |
+//! | [`scope`] | messages, clock, pauses |
+//!
+//! A request runs as a task of its own, so that a model can be fetched while another one tags. Tensors
+//! are computed between two pauses without interruption.
+
+mod device;
+mod fetch;
+mod model;
+mod scope;
+mod tag;
+mod work;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::spawn_local;
+use web::protocol::{Answer, Command, NO_REQUEST, Progress, Request, Role, Stage, VERSION};
+
+use model::Model;
+
+/// Everything a worker knows. A request takes what it needs and gives the rest back before a pause.
+#[derive(Default)]
+struct State {
+    device: Option<burn::tensor::Device>,
+    models: BTreeMap<Role, Rc<Model>>,
+    cancelled: HashSet<u32>,
+    running: HashSet<u32>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+fn with_state<T>(use_it: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with_borrow_mut(use_it)
+}
+
+/// Why a request ends without a result.
+#[derive(Debug)]
+pub enum Stop {
+    /// The page gave it up.
+    Cancelled,
+    /// It cannot be done.
+    Failed {
+        /// What, where, and what was expected.
+        message: String,
+        /// Whether trying again may help.
+        can_retry: bool,
+    },
+}
+
+impl Stop {
+    /// A failure that stays one.
+    fn failed(message: impl ToString) -> Self {
+        Self::Failed { message: message.to_string(), can_retry: false }
+    }
+}
+
+/// A running request.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    id: u32,
+}
+
+impl Task {
+    /// Tells the page how far it is.
+    pub fn progress(self, stage: Stage, done: u64, total: u64) {
+        scope::reply(self.id, Answer::Progress(Progress { stage, done, total }));
+    }
+
+    /// Lets messages in, and stops if one of them cancelled this.
+    pub async fn pause(self) -> Result<(), Stop> {
+        scope::pause().await;
+        match with_state(|state| state.cancelled.contains(&self.id)) {
+            true => Err(Stop::Cancelled),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Waits for requests.
+pub fn start() {
+    std::panic::set_hook(Box::new(|panic| {
+        scope::reply(NO_REQUEST, Answer::Crashed { message: panic.to_string() });
+    }));
+    scope::on_message(|text, buffers| match serde_json::from_str(&text) {
+        Ok(request) => receive(request, buffers),
+        Err(error) => {
+            let message = format!("a message that is no request: {error}");
+            scope::reply(NO_REQUEST, Answer::Failed { message, can_retry: false });
+        }
+    });
+}
+
+fn receive(Request { id, command }: Request, buffers: Vec<JsValue>) {
+    if let Command::Cancel { request } = command {
+        with_state(|state| {
+            if state.running.contains(&request) {
+                state.cancelled.insert(request);
+            }
+        });
+        return;
+    }
+    with_state(|state| state.running.insert(id));
+    spawn_local(async move {
+        let answer = match answer(Task { id }, command, buffers).await {
+            Ok(answer) => answer,
+            Err(Stop::Cancelled) => Answer::Cancelled,
+            Err(Stop::Failed { message, can_retry }) => Answer::Failed { message, can_retry },
+        };
+        with_state(|state| {
+            state.running.remove(&id);
+            state.cancelled.remove(&id);
+        });
+        scope::reply(id, answer);
+    });
+}
+
+async fn answer(task: Task, command: Command, buffers: Vec<JsValue>) -> Result<Answer, Stop> {
+    match command {
+        Command::Start { backend } => {
+            let (device, check_error) = device::open(backend).await?;
+            with_state(|state| state.device = Some(device));
+            Ok(Answer::Started { version: VERSION, backend, check_error })
+        }
+        Command::Load { role, model, base } => model::load(task, role, model, &base).await,
+        Command::LoadFiles { role, name, files } => {
+            model::load_files(task, role, name, files, buffers).await
+        }
+        Command::Tag { role, text, options } => {
+            let model = model_of(role)?;
+            tag::tag(task, &model, role, text, &options).await
+        }
+        Command::Score { role, file, options } => {
+            let model = model_of(role)?;
+            tag::score(task, &model, role, &file, &options).await
+        }
+        Command::Measure { role, subwords, sentences, rounds } => {
+            let model = model_of(role)?;
+            work::measure(task, &model, subwords, sentences, rounds).await
+        }
+        Command::Cancel { .. } => unreachable!("answered when it arrives"),
+    }
+}
+
+fn model_of(role: Role) -> Result<Rc<Model>, Stop> {
+    let model = with_state(|state| state.models.get(&role).cloned());
+    model.ok_or_else(|| Stop::failed(format!("there is no {} yet", role.name())))
+}

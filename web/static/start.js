@@ -1,0 +1,31 @@
+// Starts the page. A file of its own, because the page's policy allows no script inside it.
+import start from "./app.js";
+
+// A function of type () -> v128 that a browser without SIMD refuses.
+const simd = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15,
+  253, 98, 11,
+);
+
+function unsupported(text) {
+  const notice = document.getElementById("unsupported");
+  notice.textContent = text;
+  notice.hidden = false;
+}
+
+if (typeof WebAssembly !== "object" || !WebAssembly.validate(simd)) {
+  unsupported(
+    "This browser has no WebAssembly SIMD, which the models need. Chrome and Edge have it since 91, Firefox since 89, Safari since 16.4.",
+  );
+} else {
+  try {
+    await start({ module_or_path: new URL("app_bg.wasm", import.meta.url) });
+  } catch (error) {
+    unsupported(`The page could not start: ${error.message ?? error}. Reload to try again.`);
+  }
+}
+
+if ("serviceWorker" in navigator) {
+  // Without it, as on plain http of another host, the page works all the same, but not offline.
+  navigator.serviceWorker.register(new URL("offline.js", import.meta.url)).catch(() => {});
+}
