@@ -159,7 +159,15 @@ fn apt(packages: &[&str]) -> Result<(), Failure> {
 
 fn cargo_install(package: &str, version: &str, options: &[&str]) -> Result<(), Failure> {
     let install = ["install", package, "--version", version, "--force"];
-    Run::new(env!("CARGO")).with(&install).with(options).within(&root()).done()
+    // Tools that run for seconds need no build of many minutes.
+    Run::new(env!("CARGO"))
+        .with(&install)
+        .with(options)
+        .set("CARGO_PROFILE_RELEASE_LTO", "off")
+        .set("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .set("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .within(&root())
+        .done()
 }
 
 /// Where cargo puts programs.
