@@ -79,7 +79,7 @@ pub fn labelled_examples(
     for (index, sentence) in sentences.iter().enumerate() {
         let word_labels = label_ids(index, sentence, labels)?;
         let subwords = tokenizer.encode_words(&sentence.tokens)?;
-        for mut example in cut(index, &subwords, sentence.tokens.len(), tokenizer, options) {
+        for mut example in cut(index, &subwords, sentence.tokens.len(), &[], tokenizer, options) {
             let aligned = align(&example.word_ids, &word_labels, labels, options.continuation);
             for ((label, known), counted) in
                 example.label_ids.iter_mut().zip(aligned).zip(&example.counted)
@@ -106,17 +106,18 @@ pub fn unlabelled_examples(
     for (index, text) in texts.iter().enumerate() {
         let (subwords, words) = tokenizer.encode_text(text)?;
         if !words.is_empty() {
-            examples.extend(cut(index, &subwords, words.len(), tokenizer, options));
+            examples.extend(cut(index, &subwords, words.len(), &[], tokenizer, options));
         }
     }
     Ok(examples)
 }
 
-/// The windows of one tokenised text, without labels.
+/// The windows of one tokenised text, without labels; see [`windows`] for `sentence_starts`.
 pub fn cut(
     sentence: usize,
     subwords: &Subwords,
     num_words: usize,
+    sentence_starts: &[usize],
     tokenizer: &SubwordTokenizer,
     options: &ExampleOptions,
 ) -> Vec<Example> {
@@ -127,7 +128,7 @@ pub fn cut(
         starts[*word] = position;
     }
     let lengths: Vec<usize> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    windows(&lengths, budget, options.context)
+    windows(&lengths, sentence_starts, budget, options.context)
         .into_iter()
         .map(|window| {
             // Only a single word longer than the whole window is shortened, to its first sub-words.

@@ -1,4 +1,5 @@
-//! Matrix products of `f32` slices, by the same library that Burn's CPU backend uses ([`gemm`]).
+//! Matrix products of `f32` slices, by the same library that Burn's CPU backend uses ([`gemm`]), in a
+//! browser by `panel.rs`, which is faster there.
 //!
 //! Called directly, a product goes into memory that nothing has cleared or copied before, can be
 //! added to what is there, and can read and write a head's columns in place.
@@ -34,6 +35,25 @@ impl<'a> Matrix<'a> {
     pub fn transposed(self) -> Self {
         let ([rows, columns], [down, right]) = (self.dims, self.strides);
         Self { dims: [columns, rows], strides: [right, down], ..self }
+    }
+
+    /// Rows and columns.
+    #[cfg(any(test, target_arch = "wasm32"))]
+    pub(super) fn dims(&self) -> [usize; 2] {
+        self.dims
+    }
+
+    /// Element `(row, column)`.
+    #[cfg(any(test, target_arch = "wasm32"))]
+    #[inline(always)]
+    pub(super) fn at(&self, row: usize, column: usize) -> f32 {
+        self.values[row * self.strides[0] + column * self.strides[1]]
+    }
+
+    /// Where the elements of a row stand side by side: the values, and how far apart rows are.
+    #[cfg(any(test, target_arch = "wasm32"))]
+    pub(super) fn rows(&self) -> Option<(&'a [f32], usize)> {
+        (self.strides[1] == 1).then_some((self.values, self.strides[0]))
     }
 
     /// One past the last element.
@@ -131,6 +151,11 @@ unsafe fn run(
         "{rows} × {columns} values at a stride of {stride} do not fit {}",
         output.len()
     );
+    #[cfg(target_arch = "wasm32")]
+    if depth > 0 {
+        // SAFETY: as this function's caller promises.
+        return unsafe { run_panels(output, stride, left, right, factor, add) };
+    }
     // Below it, waking a thread costs more than it saves (flex's own limit).
     #[cfg(feature = "rayon")]
     const PARALLEL: usize = 192 * 192 * 192;
@@ -164,6 +189,31 @@ unsafe fn run(
             parallelism,
         );
     }
+}
+
+/// [`run`] by panels.
+///
+/// # Safety
+///
+/// `output` is initialised where `add`.
+#[cfg(any(test, target_arch = "wasm32"))]
+#[expect(unsafe_code, reason = "the output may be memory that nothing was written to yet")]
+unsafe fn run_panels(
+    output: &mut [MaybeUninit<f32>],
+    stride: usize,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    factor: f32,
+    add: bool,
+) {
+    super::panel::multiply(left, right, |sums| {
+        let place = &mut output[sums.row * stride + sums.column..][..sums.values.len()];
+        for (place, sum) in place.iter_mut().zip(sums.values) {
+            // SAFETY: initialised by the caller where `add`, else by the first block of sums.
+            let before = if add || !sums.is_first { unsafe { place.assume_init() } } else { 0.0 };
+            place.write(before + factor * sum);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -211,6 +261,48 @@ mod tests {
             for (row, want) in apart.chunks(stride).zip(want.chunks(columns)) {
                 prop_assert!(row[..columns].iter().zip(want).all(|(got, want)| *got == 0.5 * want));
                 prop_assert_eq!(&row[columns..], &[99.0; 3]);
+            }
+        }
+    }
+
+    #[test]
+    fn panels_give_what_the_library_gives() {
+        // Around the sizes at which a tile, a panel, a copy and a block of the depth end.
+        let sizes =
+            [[1, 1, 1], [3, 5, 16], [15, 7, 33], [16, 384, 16], [17, 385, 31], [2, 800, 47]];
+        for [rows, depth, columns] in sizes {
+            let (lefts, rights) = (values(rows * depth, 1), values(depth * columns, 2));
+            for flip in [[false, false], [false, true], [true, false], [true, true]] {
+                let left = match flip[0] {
+                    true => Matrix::whole(&lefts, [depth, rows]).transposed(),
+                    false => Matrix::whole(&lefts, [rows, depth]),
+                };
+                let right = match flip[1] {
+                    true => Matrix::whole(&rights, [columns, depth]).transposed(),
+                    false => Matrix::whole(&rights, [depth, columns]),
+                };
+                let want = product(left, right);
+                let stride = columns + 3;
+                for add in [false, true] {
+                    let mut output = vec![1.0; rows * stride];
+                    // SAFETY: a slice of numbers is initialised.
+                    #[expect(unsafe_code, reason = "see `run_panels`")]
+                    unsafe {
+                        run_panels(as_uninit(&mut output), stride, left, right, 0.5, add);
+                    }
+                    let before = if add { 1.0 } else { 0.0 };
+                    for (row, want) in output.chunks(stride).zip(want.chunks(columns)) {
+                        let got = &row[..columns];
+                        let is_same =
+                            got.iter().zip(want).all(|(got, want)| *got == before + 0.5 * want);
+                        assert!(is_same, "{rows} × {depth} × {columns}, {flip:?}, add {add}");
+                        assert_eq!(
+                            &row[columns..],
+                            &[1.0; 3],
+                            "what stands between rows is left alone"
+                        );
+                    }
+                }
             }
         }
     }

@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | [`parallel`] | chunks of slices, on all threads with the feature `rayon`, else on this one |
 //! | [`math`] | `exp`, `erf`, GELU and sums that the compiler vectorises |
-//! | [`gemm`] | matrix products of slices |
+//! | [`gemm`] | matrix products of slices; `panel` has those of a browser |
 //! | [`mask`] | dropout masks from a seed, any part of them at any time |
 //! | [`ops`] | the operations as Burn backend extensions, with their gradients |
 
@@ -23,4 +23,6 @@ mod linear;
 pub mod mask;
 pub mod math;
 pub mod ops;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod panel;
 pub mod parallel;

@@ -1,6 +1,7 @@
 //! Entities with exact places in raw text.
 
 use serde::{Deserialize, Serialize};
+use unicode_segmentation::UnicodeSegmentation;
 
 use super::decode::{Aggregation, Decoding, ScoredLabel, SentencePrediction, decode};
 use super::logits::for_each_logits;
@@ -112,7 +113,9 @@ impl PreparedTexts {
         for (index, text) in texts.iter().enumerate() {
             let (subwords, words) = bundle.tokenizer.encode_text(text)?;
             if !words.is_empty() {
-                let examples = cut(index, &subwords, words.len(), &bundle.tokenizer, &windows);
+                let starts = sentence_starts(text, &words);
+                let tokenizer = &bundle.tokenizer;
+                let examples = cut(index, &subwords, words.len(), &starts, tokenizer, &windows);
                 prepared.examples.extend(examples);
             }
             prepared.texts.push(PreparedText { subwords, words });
@@ -150,6 +153,14 @@ impl PreparedTexts {
         });
         decided.collect()
     }
+}
+
+/// The words that begin a sentence, by the rules of Unicode (UAX 29, section 5).
+fn sentence_starts(text: &str, words: &[(usize, usize)]) -> Vec<usize> {
+    let begins = |(byte, _)| words.partition_point(|(start, _)| *start < byte);
+    let mut starts: Vec<usize> = text.split_sentence_bound_indices().map(begins).collect();
+    starts.dedup();
+    starts
 }
 
 /// The place of each sub-word that was decided: all but the end of a word longer than its window.
@@ -194,4 +205,24 @@ fn each_alone(
             score: scored.score,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_begin_at_words() {
+        let text = "Ada left.  Bob (of U.S.A. fame) stayed\n\n\u{1f600} Why? 東京。大阪 ";
+        let mut words = Vec::new();
+        for word in ["Ada", "left", ".", "Bob", "(", "stayed", "Why", "?", "東", "京", "。", "大"]
+        {
+            let start = words.last().map_or(0, |(_, end)| *end);
+            let start = start + text[start..].find(word).expect("a word of the text");
+            words.push((start, start + word.len()));
+        }
+        let starts = sentence_starts(text, &words);
+        assert_eq!(starts, [0, 3, 6, 8, 11]);
+        assert_eq!(sentence_starts("", &[]), [0; 0]);
+    }
 }
