@@ -43,17 +43,19 @@ impl<'a> Matrix<'a> {
         self.dims
     }
 
-    /// Element `(row, column)`.
+    /// Whether the elements of a row stand side by side.
     #[cfg(any(test, target_arch = "wasm32"))]
-    #[inline(always)]
-    pub(super) fn at(&self, row: usize, column: usize) -> f32 {
-        self.values[row * self.strides[0] + column * self.strides[1]]
+    pub(super) fn has_rows(&self) -> bool {
+        self.strides[1] == 1
     }
 
-    /// Where the elements of a row stand side by side: the values, and how far apart rows are.
+    /// A part of a row of a matrix that [`has_rows`](Self::has_rows); else its transpose does.
     #[cfg(any(test, target_arch = "wasm32"))]
-    pub(super) fn rows(&self) -> Option<(&'a [f32], usize)> {
-        (self.strides[1] == 1).then_some((self.values, self.strides[0]))
+    #[inline(always)]
+    pub(super) fn row(&self, row: usize, columns: std::ops::Range<usize>) -> &'a [f32] {
+        debug_assert!(self.has_rows(), "{self:?}");
+        let row = row * self.strides[0];
+        &self.values[row + columns.start..row + columns.end]
     }
 
     /// One past the last element.

@@ -4,6 +4,8 @@
 //! a browser's compiler has not enough registers. Eight sums fit; docs/BENCHMARKS.md has the figures.
 //! Plain arrays, which the compiler turns into 128-bit vectors where the build allows them.
 
+use std::ops::Range;
+
 use super::gemm::Matrix;
 
 /// Columns of a panel.
@@ -34,20 +36,15 @@ pub(super) fn multiply(left: Matrix<'_>, right: Matrix<'_>, mut put: impl FnMut(
         copy_left(left, from..to, &mut lefts);
         for column in (0..columns).step_by(COLUMNS) {
             let width = COLUMNS.min(columns - column);
-            let in_place = match (rows < COPIED_FROM && width == COLUMNS).then(|| right.rows()) {
-                Some(Some(rows)) => Some(rows),
-                _ => None,
-            };
-            if in_place.is_none() {
+            let is_copied = rows >= COPIED_FROM || width < COLUMNS || !right.has_rows();
+            if is_copied {
                 copy_right(right, from..to, column..column + width, &mut panel);
             }
             for (index, left) in lefts.chunks_exact(to - from).enumerate() {
-                let sums = match in_place {
-                    Some((values, stride)) => {
-                        let rows = values[from * stride..].chunks(stride);
-                        tile(rows.filter_map(|row| row[column..].first_chunk()), left)
-                    }
-                    None => tile(panel.iter(), left),
+                let in_place = |k| right.row(k, column..column + width).first_chunk();
+                let sums = match is_copied {
+                    true => tile(panel.iter(), left),
+                    false => tile((from..to).map_while(in_place), left),
                 };
                 let row = index * ROWS;
                 for (row, sums) in (row..rows).zip(&sums) {
@@ -59,13 +56,22 @@ pub(super) fn multiply(left: Matrix<'_>, right: Matrix<'_>, mut put: impl FnMut(
 }
 
 /// Rows of the left matrix two by two, side by side; a last one alone has zeros beside it.
-fn copy_left(left: Matrix<'_>, depth: std::ops::Range<usize>, lefts: &mut Vec<[f32; ROWS]>) {
+fn copy_left(left: Matrix<'_>, depth: Range<usize>, lefts: &mut Vec<[f32; ROWS]>) {
     let [rows, _] = left.dims();
     lefts.clear();
     for row in (0..rows).step_by(ROWS) {
-        match row + 1 < rows {
-            true => lefts.extend(depth.clone().map(|k| [left.at(row, k), left.at(row + 1, k)])),
-            false => lefts.extend(depth.clone().map(|k| [left.at(row, k), 0.0])),
+        let is_alone = row + 1 == rows;
+        if left.has_rows() {
+            let upper = left.row(row, depth.clone());
+            let zeros = &[0.0; DEPTH][..upper.len()];
+            let lower = if is_alone { zeros } else { left.row(row + 1, depth.clone()) };
+            lefts.extend(upper.iter().zip(lower).map(|(upper, lower)| [*upper, *lower]));
+        } else {
+            let pair = |k| left.transposed().row(k, row..(row + ROWS).min(rows));
+            lefts.extend(depth.clone().map(|k| match pair(k) {
+                [upper, lower] => [*upper, *lower],
+                alone => [alone[0], 0.0],
+            }));
         }
     }
 }
@@ -73,18 +79,27 @@ fn copy_left(left: Matrix<'_>, depth: std::ops::Range<usize>, lefts: &mut Vec<[f
 /// Columns of the right matrix, with zeros where there are fewer than a panel's.
 fn copy_right(
     right: Matrix<'_>,
-    depth: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
+    depth: Range<usize>,
+    columns: Range<usize>,
     panel: &mut Vec<[f32; COLUMNS]>,
 ) {
     panel.clear();
-    panel.extend(depth.map(|k| {
-        let mut row = [0.0; COLUMNS];
-        for (value, column) in row.iter_mut().zip(columns.clone()) {
-            *value = right.at(k, column);
+    panel.resize(depth.len(), [0.0; COLUMNS]);
+    if right.has_rows() {
+        for (to, k) in panel.iter_mut().zip(depth) {
+            let row = right.row(k, columns.clone());
+            match row.first_chunk() {
+                // Of a known length: a copy of four registers.
+                Some(row) => *to = *row,
+                None => to[..row.len()].copy_from_slice(row),
+            }
         }
-        row
-    }));
+    } else {
+        for (place, column) in columns.enumerate() {
+            let values = right.transposed().row(column, depth.clone());
+            panel.iter_mut().zip(values).for_each(|(to, value)| to[place] = *value);
+        }
+    }
 }
 
 /// The products of the rows at hand with a panel, summed over the depth.
