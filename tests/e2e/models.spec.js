@@ -75,6 +75,34 @@ test("a dropped bundle takes the student's place", async ({ play, page }) => {
   await expect(play.marks("student").first()).toBeVisible();
 });
 
+test("one of several students is chosen, and chosen again after a dropped one", async ({
+  play,
+  page,
+  server,
+}) => {
+  // The same student once more under another name.
+  server.faults.set("models/manifest.json", (bytes) => {
+    const manifest = JSON.parse(bytes);
+    const student = manifest.models.find(({ role }) => role === "student");
+    manifest.models.push({ ...student, folder: "tiny-student-2" });
+    return Buffer.from(JSON.stringify(manifest));
+  });
+  server.aliases.set("/tiny-student-2/", "/tiny-student/");
+  await play.open();
+  const choice = page.getByLabel("Which student");
+  await expect(choice).toHaveValue("tiny-student");
+  await expect(page.getByLabel("Which teacher")).toBeHidden();
+  await choice.selectOption("tiny-student-2");
+  await expect(page.locator("#student-facts")).toContainText("tiny-student-2 · ");
+  await play.idle("student");
+  await expect(play.marks("student").first()).toBeVisible();
+  await play.drop(await bundle());
+  await expect(choice).toHaveValue("own model");
+  await choice.selectOption("tiny-student");
+  await expect(page.locator("#student-facts")).toContainText("tiny-student · ");
+  await play.idle("student");
+});
+
 test("a bundle without its weights is refused by name", async ({ play, page }) => {
   await play.open();
   await play.drop((await bundle()).slice(0, 2));

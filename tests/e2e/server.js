@@ -16,15 +16,18 @@ const types = {
   ".wasm": "application/wasm",
 };
 
-/// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes.
+/// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes; `aliases` a
+/// part of a path to another that holds its files.
 export async function serve(prefix = "/some/where/") {
   const faults = new Map();
+  const aliases = new Map();
   const requests = [];
   const server = http.createServer(async (request, response) => {
     const address = new URL(request.url, "http://host");
     requests.push(address.pathname);
     const fault = [...faults].find(([end]) => address.pathname.endsWith(end))?.[1];
-    const name = decodeURIComponent(address.pathname.slice(prefix.length)) || "index.html";
+    let name = decodeURIComponent(address.pathname.slice(prefix.length)) || "index.html";
+    for (const [from, to] of aliases) name = name.replace(from, to);
     const file = path.join(root, name);
     let bytes;
     try {
@@ -58,6 +61,7 @@ export async function serve(prefix = "/some/where/") {
     origin,
     url: origin + prefix,
     faults,
+    aliases,
     requests,
     stop() {
       server.closeAllConnections();

@@ -59,6 +59,10 @@ pub fn wire() {
         change(|app| app.link.compare = true);
         spawn_local(models::load(Role::Teacher));
     });
+    for role in Role::BOTH {
+        let list = by_id::<HtmlSelectElement>(&stage::choice_id(role));
+        listen(&list.clone(), "change", move |_: Event| models::choose(role, &list.value()));
+    }
     click(&by_id("cancel"), tagging::cancel);
     listen(&dom::document(), "keydown", |event: KeyboardEvent| {
         if event.key() == "Escape" {

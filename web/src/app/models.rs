@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web::protocol::{Answer, Command, Progress, Role};
 use web_sys::File;
 
@@ -52,6 +52,17 @@ pub async fn load(role: Role) {
         tagging::tag(role);
         tagging::score(role);
     }
+}
+
+/// Puts another model of the list in a place.
+pub fn choose(role: Role, folder: &str) {
+    let entry = read(|app| app.manifest.of(role).find(|entry| entry.folder == folder).cloned());
+    let Some(entry) = entry else { return };
+    change(|app| {
+        app.place_mut(role).origin = Some(Origin::Manifest(entry));
+        app.link.compare |= role == Role::Teacher;
+    });
+    spawn_local(load(role));
 }
 
 async fn ask(client: &Rc<Client>, role: Role, origin: Origin) -> Result<AnswerOf, String> {

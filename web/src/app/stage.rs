@@ -3,7 +3,7 @@
 use web::colour;
 use web::diff::{Comparison, Kind, Span, compare};
 use web::protocol::{Entity, Progress, Role, Stage, Tagged};
-use web_sys::Element;
+use web_sys::{Element, HtmlSelectElement};
 
 use super::dom::{Build, add_text, button, by_id, element, fill, show, text};
 use super::numbers::{bytes, millions};
@@ -39,6 +39,7 @@ pub fn show_place(role: Role) {
         (_, None) => "no model here yet".to_owned(),
     });
     text(&format!("{name}-facts"), &facts);
+    show_choice(role);
     let can_compare = read(|app| {
         let place = app.place(Role::Teacher);
         matches!(place.loading, Loading::No) && place.origin.is_some()
@@ -47,6 +48,36 @@ pub fn show_place(role: Role) {
     show_loading(role);
     show_results();
     chart::show();
+}
+
+/// The models that can stand in a place, where there are several: those of the list, after one that was
+/// dropped there.
+fn show_choice(role: Role) {
+    let (folders, chosen) = read(|app| {
+        let folders = app.manifest.of(role).map(|entry| entry.folder.clone());
+        let mut folders: Vec<String> = folders.collect();
+        let chosen = match &app.place(role).origin {
+            Some(Origin::Manifest(entry)) => entry.folder.clone(),
+            Some(Origin::Dropped { name, .. }) => {
+                folders.insert(0, name.clone());
+                name.clone()
+            }
+            None => String::new(),
+        };
+        (folders, chosen)
+    });
+    let id = choice_id(role);
+    show(&id, folders.len() > 1);
+    let options: Vec<Element> =
+        folders.iter().map(|folder| element("option").text(folder)).collect();
+    let list = by_id::<HtmlSelectElement>(&id);
+    fill(&list, &options);
+    list.set_value(&chosen);
+}
+
+/// The list of models for a place.
+pub fn choice_id(role: Role) -> String {
+    format!("{}-choice", role.name())
 }
 
 /// The progress of a model on its way.
