@@ -72,6 +72,7 @@ impl Progress {
     pub fn skip(&mut self, items: usize) {
         self.position += items;
         self.resumed_at += items;
+        self.show("done before");
     }
 
     /// Prints a line above the bar; nothing when quiet.
@@ -116,9 +117,14 @@ impl Progress {
     fn show(&mut self, details: &str) {
         let done = self.position.saturating_sub(self.resumed_at);
         let left = self.total.saturating_sub(self.position);
-        // The whole time counts, with its evaluations and checkpoints, since more will come.
-        let eta = self.started.elapsed().as_secs_f64() * left as f64 / done.max(1) as f64;
-        let text = format!("{details} · ETA {}", duration(eta));
+        let text = match done {
+            0 => details.to_owned(),
+            // The whole time counts, with its evaluations and checkpoints, since more will come.
+            _ => {
+                let eta = self.started.elapsed().as_secs_f64() * left as f64 / done as f64;
+                format!("{details} · ETA {}", duration(eta))
+            }
+        };
         match &mut self.output {
             Output::Silent => {}
             Output::Bar(bar) => {

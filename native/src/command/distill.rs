@@ -101,6 +101,9 @@ fn new_student(
         }
         Some(InitName::Layers) => {
             let sample = &train[..train.len().min(SAMPLE)];
+            if !args.train.common.quiet {
+                eprintln!("cutting the teacher's layers, as {} sentences use them", sample.len());
+            }
             pollster::block_on(init_layers(student, config, model, theirs, sample))?
         }
     };
