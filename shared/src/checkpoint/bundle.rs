@@ -50,10 +50,20 @@ pub enum BundleError {
     },
     /// An encoder without labels where a tagger is needed.
     #[error(
-        "config.json names no labels (`id2label`); expected a fine-tuned tagger, \
-         and this is an encoder: fine-tune it first"
+        "config.json names no labels (`id2label`); expected a fine-tuned tagger: fine-tune this \
+         encoder first or, if it is a tagger, name its labels with --labels FILE"
     )]
     NoLabels,
+    /// Another number of label names than the model has labels.
+    #[error(
+        "{given} label names were given, config.json has {config} labels; expected a name for each"
+    )]
+    LabelCount {
+        /// How many were given.
+        given: usize,
+        /// How many the model has.
+        config: usize,
+    },
 }
 
 /// A model with all it needs to tag.
@@ -81,6 +91,25 @@ impl Bundle {
         Self::assemble(files, config, labels, Head::Trained, device)
     }
 
+    /// Reads a fine-tuned tagger whose labels, in the order of their ids, are called `labels`,
+    /// whatever its configuration calls them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bundle::load`], and another number of labels than the model has.
+    pub fn load_with_labels(
+        files: &BundleFiles<'_>,
+        labels: LabelSet,
+        device: &Device,
+    ) -> Result<Self, BundleError> {
+        let (config, num_labels) = BertConfig::parse_without_labels(files.config)?;
+        let (given, config_says) = (labels.len(), num_labels.unwrap_or(labels.len()));
+        if given != config_says {
+            return Err(BundleError::LabelCount { given, config: config_says });
+        }
+        Self::assemble(files, config, labels, Head::Trained, device)
+    }
+
     /// Reads an encoder and puts a new head for `labels` on it.
     ///
     /// # Errors
@@ -92,7 +121,7 @@ impl Bundle {
         seed: u64,
         device: &Device,
     ) -> Result<Self, BundleError> {
-        let (config, _) = BertConfig::parse(files.config)?;
+        let (config, _) = BertConfig::parse_without_labels(files.config)?;
         Self::assemble(files, config, labels, Head::New { seed }, device)
     }
 

@@ -3,4 +3,5 @@
 pub mod bundle;
 pub mod key_map;
 pub mod quantize;
+pub mod shards;
 pub mod weights;

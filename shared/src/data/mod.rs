@@ -9,10 +9,12 @@ pub mod error;
 pub mod example;
 pub mod jsonl;
 pub mod label;
+pub mod label_file;
 pub mod span;
 pub mod tag;
 pub mod text;
 pub mod tokenize;
+pub mod vocabulary;
 pub mod window;
 
 /// Label id of a sub-word that no loss and no score counts (PyTorch's `ignore_index`).

@@ -131,7 +131,22 @@ impl BertConfig {
     /// architecture other than BERT's with GELU, or labels that are not BIO.
     pub fn parse(bytes: &[u8]) -> Result<(Self, Option<LabelSet>), ConfigError> {
         let object: Map<String, Value> = serde_json::from_slice(bytes)?;
-        let file = Fields(&object);
+        Ok((Self::of_fields(&Fields(&object))?, Fields(&object).labels()?))
+    }
+
+    /// Reads a `config.json` whose labels do not matter, and are not checked: how many there are,
+    /// where the file says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`BertConfig::parse`], but for the labels.
+    pub fn parse_without_labels(bytes: &[u8]) -> Result<(Self, Option<usize>), ConfigError> {
+        let object: Map<String, Value> = serde_json::from_slice(bytes)?;
+        let num_labels = object.get("id2label").and_then(Value::as_object).map(Map::len);
+        Ok((Self::of_fields(&Fields(&object))?, num_labels))
+    }
+
+    fn of_fields(file: &Fields<'_>) -> Result<Self, ConfigError> {
         let config = match file.text("model_type")?.as_str() {
             "bert" => file.bert()?,
             "distilbert" => file.distilbert()?,
@@ -144,7 +159,7 @@ impl BertConfig {
             }
         };
         config.check()?;
-        Ok((config, file.labels()?))
+        Ok(config)
     }
 
     /// The `config.json` of a token classifier with these labels, or of an encoder without, as
