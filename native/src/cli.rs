@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::dataset::Split;
 use crate::labelling::Shard;
 
 /// Distils a BERT named-entity tagger into a small, fast student.
@@ -21,12 +22,12 @@ pub struct Cli {
 pub enum Command {
     /// Fine-tune a pretrained encoder on labelled text: this makes a teacher
     #[command(
-        after_help = "Example:\n  understudy finetune --base bert-base-cased/ --data conll2003/ --out runs/teacher"
+        after_help = "Examples:\n  understudy finetune --base bert-base-cased --data lhoestq/conll2003 --out runs/teacher\n  understudy finetune --base models/bert/ --data conll2003/ --out runs/teacher"
     )]
     Finetune(FinetuneArgs),
     /// Distil a teacher into a small student
     #[command(
-        after_help = "Example:\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student"
+        after_help = "Examples:\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student\n  understudy distill --teacher dslim/bert-base-NER --data lhoestq/conll2003 --out runs/student"
     )]
     Distill(DistillArgs),
     /// Let a teacher label text ahead of a distillation, in parts for many machines
@@ -54,6 +55,11 @@ pub enum Command {
         after_help = "Examples:\n  understudy tag --model runs/student/best \"Ada Lovelace lived in London.\"\n  understudy tag --model runs/student/best --json < texts.txt"
     )]
     Tag(TagArgs),
+    /// Fetch models and data sets from the hub ahead of time, or check what was fetched
+    #[command(
+        after_help = "Examples:\n  understudy fetch dslim/bert-base-NER lhoestq/conll2003\n  understudy fetch --verify dslim/bert-base-NER"
+    )]
+    Fetch(FetchArgs),
     /// Measure training and forward speed against a plain matrix product
     #[command(after_help = "Example:\n  understudy bench --model student --batch-size 64")]
     Bench(BenchArgs),
@@ -71,13 +77,17 @@ pub struct CommonArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Take models and data sets of the hub from the cache alone, as with HF_HUB_OFFLINE=1
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// Flags of `finetune`.
 #[derive(Debug, Args)]
 pub struct FinetuneArgs {
-    /// Folder of the encoder: config.json, tokenizer.json, model.safetensors (BERT or DistilBERT)
-    #[arg(long, value_name = "DIR")]
+    /// Encoder, BERT or DistilBERT: a folder with config.json, tokenizer.json and model.safetensors, or
+    /// an id on the hub (owner/name or owner/name@revision)
+    #[arg(long, value_name = "DIR|ID")]
     pub base: PathBuf,
     /// Start from random weights: the folder then needs no model.safetensors
     #[arg(long)]
@@ -90,9 +100,14 @@ pub struct FinetuneArgs {
 /// Flags of `distill`.
 #[derive(Debug, Args)]
 pub struct DistillArgs {
-    /// Folder of the teacher: a bundle that `finetune` wrote, or any BERT tagger
-    #[arg(long, value_name = "DIR")]
+    /// Teacher: the folder of a bundle that `finetune` wrote or of any BERT tagger, or the id of one on
+    /// the hub (owner/name or owner/name@revision)
+    #[arg(long, value_name = "DIR|ID")]
     pub teacher: PathBuf,
+    /// Names of the teacher's labels, one a line in the order of their ids, where its config.json has
+    /// LABEL_0 and the like or other names
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
     /// Text without labels to learn from as well, one sentence a line; the teacher labels it
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
@@ -166,8 +181,9 @@ pub struct DistillArgs {
 /// Flags of every training.
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
-    /// Folder with train, valid and test files (.txt or .conll columns, or .jsonl)
-    #[arg(long, value_name = "DIR")]
+    /// Data set: a folder with train, valid and test files (.txt or .conll columns, .jsonl or
+    /// .parquet), or an id on the hub
+    #[arg(long, value_name = "DIR|ID", default_value = "lhoestq/conll2003")]
     pub data: PathBuf,
     /// Folder of the run: log, checkpoints, best bundle, report
     #[arg(long, value_name = "RUN")]
@@ -271,11 +287,15 @@ pub enum ContinuationName {
 /// Flags of `label`.
 #[derive(Debug, Args)]
 pub struct LabelArgs {
-    /// Folder of the teacher
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the teacher, or its id on the hub
+    #[arg(long, value_name = "DIR|ID")]
     pub teacher: PathBuf,
-    /// Label the train file of this folder
-    #[arg(long, value_name = "DIR")]
+    /// Names of the teacher's labels, one a line in the order of their ids, where its config.json has
+    /// LABEL_0 and the like or other names
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Label the train file of this folder, or of this data set of the hub
+    #[arg(long, value_name = "DIR|ID")]
     pub data: Option<PathBuf>,
     /// Label this text, one sentence a line
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -300,8 +320,8 @@ pub struct LabelArgs {
 /// Flags of `factorize`.
 #[derive(Debug, Args)]
 pub struct FactorizeArgs {
-    /// Folder of the model: an encoder or a tagger with a dense token table
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, an encoder or a tagger with a dense token table, or its id on the hub
+    #[arg(long, value_name = "DIR|ID")]
     pub model: PathBuf,
     /// Columns of the first factor, rows of the second
     #[arg(long, default_value_t = 64)]
@@ -320,17 +340,22 @@ pub struct FactorizeArgs {
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Folder of the model
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, or its id on the hub
+    #[arg(long, value_name = "DIR|ID")]
     pub model: PathBuf,
+    /// Names of the model's labels, one a line in the order of their ids, where its config.json has
+    /// LABEL_0 and the like or other names
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
     /// Type of the weights
     #[arg(long, value_enum, default_value = "f16")]
     pub dtype: DtypeName,
     /// Multiply a factorised token table out, so that `transformers` opens the folder
     #[arg(long)]
     pub dense: bool,
-    /// Labelled file to score the model on before and after
-    #[arg(long, value_name = "FILE")]
+    /// Labelled file to score the model on before and after, or a folder or a data set of the hub, of
+    /// which the test split is taken
+    #[arg(long, value_name = "FILE|DIR|ID")]
     pub data: Option<PathBuf>,
     /// One line for the model card: what text the model learned from, and its licence
     #[arg(long, value_name = "TEXT")]
@@ -383,12 +408,19 @@ pub enum AggregationName {
 /// Flags of `evaluate`.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// Folder of the model
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, or its id on the hub
+    #[arg(long, value_name = "DIR|ID")]
     pub model: PathBuf,
-    /// Labelled file: columns as CoNLL's, or .jsonl
+    /// Names of the model's labels, one a line in the order of their ids, where its config.json has
+    /// LABEL_0 and the like or other names
     #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Labelled file (columns as CoNLL's, .jsonl or .parquet), or a folder or a data set of the hub
+    #[arg(long, value_name = "FILE|DIR|ID")]
     pub data: PathBuf,
+    /// Which split of a folder or of a data set of the hub
+    #[arg(long, value_enum, default_value = "test")]
+    pub split: Split,
     /// Write `token gold predicted` lines that conlleval reads
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
@@ -406,9 +438,13 @@ pub struct EvaluateArgs {
 /// Flags of `tag`.
 #[derive(Debug, Args)]
 pub struct TagArgs {
-    /// Folder of the model
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, or its id on the hub
+    #[arg(long, value_name = "DIR|ID")]
     pub model: PathBuf,
+    /// Names of the model's labels, one a line in the order of their ids, where its config.json has
+    /// LABEL_0 and the like or other names
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
     /// The text [default: stdin, one text a line]
     pub text: Option<String>,
     /// Read texts from a file, one a line
@@ -420,6 +456,22 @@ pub struct TagArgs {
     /// Leave out entities with a lower score, 0 to 1
     #[arg(long, default_value_t = 0.0)]
     pub threshold: f32,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Ids of models and data sets: owner/name, owner/name@revision, or datasets/owner/name where a
+    /// model has the same name
+    #[arg(value_name = "ID", required_unless_present = "verify")]
+    pub ids: Vec<String>,
+    /// Fetch nothing; check every file in the cache against the hash the hub named it after: of these
+    /// ids, or without an id of all
+    #[arg(long)]
+    pub verify: bool,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,

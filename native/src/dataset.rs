@@ -1,6 +1,10 @@
 //! Data files: which file holds which split, and what its bytes are.
 
-use std::path::{Path, PathBuf};
+mod parquet;
+mod split;
+
+use std::fs::{self, File};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use understudy_shared::data::augment::replace_mentions;
@@ -11,8 +15,11 @@ use understudy_shared::data::label::LabelSet;
 use understudy_shared::data::tokenize::SubwordTokenizer;
 use understudy_shared::train::evaluate::LabelledSet;
 
+use crate::hub::{Hub, Source};
 use crate::report::FileHash;
 use crate::store;
+use parquet::read_parquet;
+pub use split::{Split, files_of};
 
 /// Gold sentences of a file, and its hash.
 #[derive(Debug)]
@@ -34,26 +41,33 @@ pub struct Splits {
     pub test: Option<Labelled>,
 }
 
-const ENDINGS: [&str; 3] = ["txt", "conll", "jsonl"];
+/// Endings of files, by which one is told from a folder or an id.
+const ENDINGS: [&str; 4] = ["txt", "conll", "jsonl", "parquet"];
 
 /// Reads `train`, `valid` (or `dev`, `validation`) and `test` of a folder.
-pub fn read_splits(folder: &Path) -> Result<Splits> {
+pub fn read_splits(source: &Source) -> Result<Splits> {
+    let names = names_in(&source.folder)?;
     Ok(Splits {
-        train: read_train(folder)?,
-        valid: required(folder, &["valid", "dev", "validation"])?,
-        test: find(folder, &["test"]).map(|path| read_labelled(&path)).transpose()?,
+        train: required(source, &names, Split::Train)?,
+        valid: required(source, &names, Split::Valid)?,
+        test: read_split(source, &names, Split::Test)?,
     })
 }
 
 /// Reads `train` of a folder.
-pub fn read_train(folder: &Path) -> Result<Labelled> {
-    if !folder.is_dir() {
-        bail!(
-            "{}: no such folder; expected a folder with train, valid and test files",
-            folder.display()
-        );
+pub fn read_train(source: &Source) -> Result<Labelled> {
+    required(source, &names_in(&source.folder)?, Split::Train)
+}
+
+/// Reads a file, or one split of a folder or of a data set of the hub.
+pub fn read_scored(hub: &Hub, typed: &Path, split: Split) -> Result<Labelled> {
+    let ending = typed.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let is_id = typed.to_str().is_some_and(Hub::is_id);
+    if !typed.is_dir() && (ENDINGS.contains(&ending) || typed.exists() || !is_id) {
+        return read_labelled(typed);
     }
-    required(folder, &["train"])
+    let source = hub.data(typed, files_of)?;
+    required(&source, &names_in(&source.folder)?, split)
 }
 
 /// Adds `copies` of each sentence with other entities of the same types.
@@ -69,33 +83,94 @@ pub fn augment(train: &mut Labelled, copies: Option<usize>, seed: u64) -> Result
     Ok(())
 }
 
-fn required(folder: &Path, names: &[&str]) -> Result<Labelled> {
-    match find(folder, names) {
-        Some(path) => read_labelled(&path),
-        None => bail!(
-            "{}: no {} file; expected {}.txt, .conll or .jsonl in the folder",
-            folder.display(),
-            names[0],
-            names.join(" / ")
-        ),
+fn required(source: &Source, names: &[String], split: Split) -> Result<Labelled> {
+    let (usual, all) = (split.names()[0], split.names().join(" / "));
+    let found = read_split(source, names, split)?;
+    found.with_context(|| {
+        let folder = source.folder.display();
+        format!(
+            "{folder}: no {usual} file; expected {all}.txt, .conll or .jsonl in the folder, or Parquet"
+        )
+    })
+}
+
+/// Every file of a folder, as Parquet files of the hub lie three folders deep at most.
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    if !folder.is_dir() {
+        bail!(
+            "{}: no such folder; expected a folder with train, valid and test files",
+            folder.display()
+        );
     }
+    let mut names = Vec::new();
+    let mut open = vec![(String::new(), 0)];
+    while let Some((inside, depth)) = open.pop() {
+        let path = folder.join(&inside);
+        let entries = fs::read_dir(&path);
+        let entries = entries.with_context(|| format!("cannot read {}", path.display()))?;
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let name = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+            match entry.path().is_dir() {
+                true if depth < 3 => open.push((name, depth + 1)),
+                true => {}
+                false => names.push(name),
+            }
+        }
+    }
+    Ok(names)
 }
 
-fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {
-    let candidates = names.iter().flat_map(|name| ENDINGS.map(|end| format!("{name}.{end}")));
-    candidates.map(|name| folder.join(name)).find(|path| path.is_file())
+fn read_split(source: &Source, names: &[String], split: Split) -> Result<Option<Labelled>> {
+    let files = split.files(names).with_context(|| source.folder.display().to_string())?;
+    let mut all: Option<Labelled> = None;
+    let (mut bytes, count) = (Vec::new(), files.len());
+    for name in &files {
+        let path = source.folder.join(name);
+        let read = store::read(&path)?;
+        let sentences = sentences(&path, &read, Some(&source.folder))?;
+        bytes.extend(read);
+        let shown = source.shown(&path);
+        match &mut all {
+            Some(all) => all.sentences.extend(sentences),
+            None => {
+                let file = FileHash { path: shown, sha256: String::new(), sentences: None };
+                all = Some(Labelled { sentences, file });
+            }
+        }
+    }
+    Ok(all.map(|mut all| {
+        if count > 1 {
+            all.file.path += &format!(" and {} more", count - 1);
+        }
+        // Of several files, the hash of one after the other.
+        all.file.sha256 = store::sha256_hex(&bytes);
+        all.file.sentences = Some(all.sentences.len());
+        all
+    }))
 }
 
-/// Reads a labelled file: JSON lines by its ending, else columns.
+/// Reads a labelled file: JSON lines and Parquet by their endings, else columns.
 pub fn read_labelled(path: &Path) -> Result<Labelled> {
     let bytes = store::read(path)?;
-    let sentences = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("jsonl") => read_jsonl(&bytes),
-        _ => read_conll(&bytes),
-    };
-    let sentences = sentences.with_context(|| path.display().to_string())?;
+    let sentences = sentences(path, &bytes, path.parent())?;
     let file = hash(path, &bytes, Some(sentences.len()));
     Ok(Labelled { sentences, file })
+}
+
+/// The sentences of a file; what a Parquet file's tags are called may stand on the page in `folder`.
+fn sentences(path: &Path, bytes: &[u8], folder: Option<&Path>) -> Result<Vec<Sentence>> {
+    let sentences = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("jsonl") => read_jsonl(bytes).map_err(anyhow::Error::from),
+        Some("parquet") => {
+            let page = folder.and_then(|folder| fs::read_to_string(folder.join("README.md")).ok());
+            File::open(path)
+                .map_err(Into::into)
+                .and_then(|file| read_parquet(file, page.as_deref()))
+        }
+        _ => read_conll(bytes).map_err(anyhow::Error::from),
+    };
+    sentences.with_context(|| path.display().to_string())
 }
 
 /// A file's name and SHA-256.

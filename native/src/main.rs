@@ -7,6 +7,7 @@ mod command;
 mod corpus;
 mod dataset;
 mod device;
+mod hub;
 mod labelling;
 mod preset;
 mod preset_file;

@@ -17,7 +17,8 @@ const SHIPPED: [(&str, &str); 3] = [
 ];
 
 /// Flags that say which files a run reads and writes, not how it works.
-const NOT_SETTINGS: [&str; 7] = ["preset", "teacher", "data", "text", "cache", "out", "resume"];
+const NOT_SETTINGS: [&str; 8] =
+    ["preset", "teacher", "labels", "data", "text", "cache", "out", "resume"];
 
 /// Reads a command line, with the flags of its `--preset` put in.
 ///

@@ -25,6 +25,7 @@ use understudy_shared::train::trainee::Trainee;
 use crate::cli::TrainArgs;
 use crate::dataset::{self, Splits};
 use crate::device;
+use crate::hub::Origin;
 use crate::report::FileHash;
 use crate::store::{self, LogFile, RUN_CONFIG, RunFolder};
 use recorder::Recorder;
@@ -62,6 +63,8 @@ pub struct Job<'a> {
     pub test: Option<LabelledSet>,
     /// Hashes of everything that went in.
     pub inputs: Vec<FileHash>,
+    /// The repositories of the hub it is from.
+    pub origins: Vec<Origin>,
 }
 
 /// Splits made into examples.
@@ -184,6 +187,7 @@ fn snapshot(job: &Job<'_>) -> Value {
         "student_or_teacher": job.model_config,
         "labels": job.labels,
         "files": job.inputs,
+        "hub": job.origins,
     })
 }
 
@@ -195,8 +199,12 @@ fn check_or_write_snapshot(folder: &RunFolder, snapshot: &Value, resume: bool) -
     let before: Value = serde_json::from_slice(&store::read(&path)?)
         .with_context(|| format!("{}: expected the settings of a run", path.display()))?;
     let (before, now) = (flat(&before), flat(snapshot));
-    let is_path = |key: &str| key.starts_with("files.") && key.ends_with(".path");
-    // A file is what it holds, wherever it lies.
+    // A file is what it holds, wherever it lies or comes from.
+    let is_path = |key: &str| {
+        key.starts_with("files.") && key.ends_with(".path")
+            || key == "hub"
+            || key.starts_with("hub.")
+    };
     for key in before.keys().chain(now.keys()).filter(|key| !is_path(key)) {
         let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
         ensure!(

@@ -148,7 +148,13 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn write_error(error: io::Error, path: &Path, wanted: usize) -> anyhow::Error {
+/// Makes a rename into the folder of `path` survive a power cut.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    sync_folder(folder_of(path))
+}
+
+/// What could not be written, and whether the disk is full.
+pub fn write_error(error: io::Error, path: &Path, wanted: usize) -> anyhow::Error {
     use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let full = matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
     let reason = if full { "the disk is full; " } else { "" };

@@ -16,6 +16,7 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::{DistillArgs, InitName};
 use crate::corpus::Corpus;
 use crate::dataset::{self, Splits};
+use crate::hub::Hub;
 use crate::labelling::{Labelling, Shard};
 use crate::runner::{self, Job};
 use crate::store::RunFolder;
@@ -33,10 +34,13 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         "--text-ratio without text: expected --text FILE too"
     );
     RunFolder::check(&args.train.out, args.train.resume)?;
-    let mut splits = dataset::read_splits(&args.train.data)?;
+    let hub = Hub::for_run(&args.train.common, &args.train.out, args.train.resume)?;
+    let source = hub.model(&args.teacher, true)?;
+    let data = hub.data(&args.train.data, dataset::files_of)?;
+    let mut splits = dataset::read_splits(&data)?;
     dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
     let texts = args.text.iter().map(|path| TextFile::check(path)).collect::<Result<Vec<_>>>()?;
-    let files = BundleDir::read(&args.teacher)?;
+    let files = BundleDir::read(&source)?.with_labels(args.labels.as_deref())?;
     let teacher = files.load(&device::device())?;
     check_labels(&splits, &teacher.labels, &args.teacher)?;
     let student = preset::student(args, teacher.config.vocab_size, teacher.config.pad_token_id)?;
@@ -80,6 +84,7 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         dev,
         test,
         inputs,
+        origins: [source.origin, data.origin].into_iter().flatten().collect(),
     };
     runner::train(job, model)
 }

@@ -12,13 +12,16 @@ use understudy_shared::train::evaluate::{DecodingScore, evaluate, word_tags};
 use super::{print, scores_json, scores_table};
 use crate::bundle_dir::BundleDir;
 use crate::cli::EvaluateArgs;
+use crate::hub::Hub;
 use crate::progress::Progress;
 use crate::{dataset, device, preset, runner, store};
 
 /// Evaluates.
 pub fn run(args: &EvaluateArgs) -> Result<()> {
-    let labelled = dataset::read_labelled(&args.data)?;
-    let bundle = BundleDir::read(&args.model)?.load(&device::device())?;
+    let hub = Hub::new(&args.common)?;
+    let labelled = dataset::read_scored(&hub, &args.data, args.split)?;
+    let files = BundleDir::read(&hub.model(&args.model, true)?)?;
+    let bundle = files.with_labels(args.labels.as_deref())?.load(&device::device())?;
     let most = bundle.config.max_position_embeddings;
     ensure!(args.max_length >= 3, "--max-length {}: expected 3 or more", args.max_length);
     let max_length = args.max_length.min(most);

@@ -13,6 +13,8 @@ use understudy_shared::train::evaluate::{LabelledSet, SplitScores, evaluate};
 use super::{print, scores_json};
 use crate::bundle_dir::BundleDir;
 use crate::cli::{DtypeName, ExportArgs};
+use crate::dataset::Split;
+use crate::hub::Hub;
 use crate::progress::Progress;
 use crate::report::FileHash;
 use crate::{dataset, device, preset, store};
@@ -41,8 +43,11 @@ struct Scores {
 /// Exports.
 pub fn run(args: &ExportArgs) -> Result<()> {
     store::expect_new(&args.out)?;
-    let data = args.data.as_deref().map(dataset::read_labelled).transpose()?;
-    let files = BundleDir::read(&args.model)?;
+    let hub = Hub::new(&args.common)?;
+    let read = |path| dataset::read_scored(&hub, path, Split::Test);
+    let data = args.data.as_deref().map(read).transpose()?;
+    let files = BundleDir::read(&hub.model(&args.model, true)?)?;
+    let files = files.with_labels(args.labels.as_deref())?;
     let mut bundle = files.load(&device::device())?;
     let most = bundle.config.max_position_embeddings;
     let options = preset::window_options(None, most)?;

@@ -11,12 +11,13 @@ use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::chart::{Chart, Series, Stroke, standalone};
 use crate::cli::FactorizeArgs;
+use crate::hub::Hub;
 use crate::{device, store};
 
 /// Factorises.
 pub fn run(args: &FactorizeArgs) -> Result<()> {
     store::expect_new(&args.out)?;
-    let files = BundleDir::read(&args.model)?;
+    let files = BundleDir::read(&Hub::new(&args.common)?.model(&args.model, true)?)?;
     let (bundle, is_tagger) = files.load_any(&device::device())?;
     let before = bundle.num_params(is_tagger);
     let Bundle { model, config, labels, .. } = bundle;

@@ -12,6 +12,7 @@ use understudy_shared::train::trainee::Trainee;
 use crate::bundle_dir::BundleDir;
 use crate::cli::FinetuneArgs;
 use crate::dataset::{self, Splits};
+use crate::hub::Hub;
 use crate::runner::{self, Job};
 use crate::store::RunFolder;
 use crate::{device, preset};
@@ -20,11 +21,14 @@ use crate::{device, preset};
 pub fn run(args: &FinetuneArgs) -> Result<()> {
     let mut config = preset::finetune(&args.train)?;
     RunFolder::check(&args.train.out, args.train.resume)?;
-    let mut splits = dataset::read_splits(&args.train.data)?;
+    let hub = Hub::for_run(&args.train.common, &args.train.out, args.train.resume)?;
+    let base = hub.model(&args.base, !args.from_scratch)?;
+    let data = hub.data(&args.train.data, dataset::files_of)?;
+    let mut splits = dataset::read_splits(&data)?;
     dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
     let files = match args.from_scratch {
-        true => BundleDir::read_without_weights(&args.base)?,
-        false => BundleDir::read(&args.base)?,
+        true => BundleDir::read_without_weights(&base)?,
+        false => BundleDir::read(&base)?,
     };
     let bundle = load(args, &files, &splits, &device::device().autodiff())?;
     let options = preset::example_options(&args.train, bundle.config.max_position_embeddings)?;
@@ -53,6 +57,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         dev,
         test,
         inputs,
+        origins: [base.origin, data.origin].into_iter().flatten().collect(),
     };
     runner::train(job, Trainee::new(bundle.model))
 }
@@ -70,7 +75,7 @@ fn load(
     if !args.from_scratch {
         return files.load_base(labels, seed, device);
     }
-    let (config, _) = BertConfig::parse(&files.config)?;
+    let (config, _) = BertConfig::parse_without_labels(&files.config)?;
     let tokenizer = SubwordTokenizer::from_bytes(&files.tokenizer)?;
     check_vocabulary(&tokenizer, &config)?;
     let model = device::place(TokenClassifier::init(&config, labels.len(), seed, device));

@@ -8,6 +8,7 @@ use understudy_shared::data::example::labelled_examples;
 use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::cli::LabelArgs;
+use crate::hub::Hub;
 use crate::labelling::Labelling;
 use crate::text_file::TextFile;
 use crate::{dataset, device, preset};
@@ -18,14 +19,16 @@ pub fn run(args: &LabelArgs) -> Result<()> {
         args.data.is_some() || !args.text.is_empty(),
         "nothing to label: expected --data DIR or --text FILE"
     );
-    let files = BundleDir::read(&args.teacher)?;
+    let hub = Hub::new(&args.common)?;
+    let files = BundleDir::read(&hub.model(&args.teacher, true)?)?;
+    let files = files.with_labels(args.labels.as_deref())?;
     let teacher = files.load(&device::device())?;
     let most = teacher.config.max_position_embeddings;
     let options = preset::window_options(args.max_length, most)?;
     let texts = args.text.iter().map(|path| TextFile::check(path)).collect::<Result<Vec<_>>>()?;
     let examples = match &args.data {
         Some(folder) => {
-            let mut train = dataset::read_train(folder)?;
+            let mut train = dataset::read_train(&hub.data(folder, dataset::files_of)?)?;
             dataset::augment(&mut train, args.mention_copies, args.common.seed)?;
             let (tokenizer, labels) = (&teacher.tokenizer, &teacher.labels);
             labelled_examples(&train.sentences, tokenizer, labels, &options)

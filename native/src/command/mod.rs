@@ -5,6 +5,7 @@ mod distill;
 mod evaluate;
 mod export;
 mod factorize;
+mod fetch;
 mod finetune;
 mod label;
 mod tag;
@@ -28,6 +29,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tag(args) => tag::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

@@ -10,6 +10,7 @@ use understudy_shared::infer::tagger::{Entity, TagOptions, tag};
 use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::cli::TagArgs;
+use crate::hub::Hub;
 use crate::{device, preset, store};
 
 /// Texts that are tagged together.
@@ -22,7 +23,8 @@ pub fn run(args: &TagArgs) -> Result<()> {
         "--threshold {}: expected a number from 0 to 1",
         args.threshold
     );
-    let bundle = BundleDir::read(&args.model)?.load(&device::device())?;
+    let files = BundleDir::read(&Hub::new(&args.common)?.model(&args.model, true)?)?;
+    let bundle = files.with_labels(args.labels.as_deref())?.load(&device::device())?;
     if let Some(text) = &args.text {
         return tag_all(&bundle, std::slice::from_ref(text), args);
     }

@@ -19,6 +19,7 @@ use super::{BEST, CHECKPOINT, Job, stop_flag};
 use crate::bundle_dir::BundleDir;
 use crate::command::{print, scores_json, scores_table};
 use crate::device;
+use crate::hub::Source;
 use crate::progress::{Progress, duration};
 use crate::report::{CurvePoint, EvaluationPoint, ModelSummary, Report, SplitScores, html};
 use crate::store::{self, LogFile, RunFolder};
@@ -154,7 +155,7 @@ impl<'a> Recorder<'a> {
     pub(super) fn finish(self, snapshot: &Value) -> Result<()> {
         let (job, wall_seconds) = (self.job, self.seconds());
         drop(self.progress);
-        let best = BundleDir::read(&self.folder.file(BEST))?;
+        let best = BundleDir::read(&Source::local(&self.folder.file(BEST)))?;
         let bundle = best.load(&device::device())?;
         let mut scores = Vec::new();
         let sets = [("dev", Some(&job.dev)), ("test", job.test.as_ref())];

@@ -1,0 +1,264 @@
+//! Models and data sets of the Hugging Face hub, in the cache that Python's `huggingface_hub` shares.
+//!
+//! The crate `hf-hub` knows where things lie in the cache. Its client knows no time-out, continues
+//! nothing, checks no hash and reads no `HF_HUB_OFFLINE`, and its latest version needs an async
+//! runtime; so the requests are made here, on `ureq`:
+//!
+//! 1. the hub says which commit a revision is and which files are in it (`remote`);
+//! 2. what the cache holds is checked against its name, which is its hash (`digest`);
+//! 3. what is missing is fetched beside its place, checked, and moved there (`download`);
+//! 4. only then does the revision mean the new commit (`snapshot`).
+
+mod cache;
+mod digest;
+mod download;
+mod http;
+mod id;
+mod progress;
+mod remote;
+mod settings;
+mod snapshot;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use understudy_shared::checkpoint::shards::shard_names;
+
+use crate::cli::CommonArgs;
+use crate::store::{self, RUN_CONFIG};
+use http::Client;
+use id::{HubId, Kind};
+pub use progress::size;
+use settings::Settings;
+use snapshot::{Refusal, Snapshot, model_files};
+pub use verify::Checked;
+
+/// The repository that a run took files from, as it stands in `run.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `dslim/bert-base-NER`
+    pub repo: String,
+    /// What was asked for: a branch, a tag or a commit.
+    pub revision: String,
+    /// What it was.
+    pub commit: String,
+}
+
+/// A folder with the files of a model or of a data set, and the repository they are from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The folder.
+    pub folder: PathBuf,
+    /// `None` for a folder of the user's.
+    pub origin: Option<Origin>,
+}
+
+impl Source {
+    /// A folder of the user's.
+    pub fn local(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), origin: None }
+    }
+
+    /// A file as reports name it: with repository and commit, or where it lies.
+    pub fn shown(&self, path: &Path) -> String {
+        let inside = path.strip_prefix(&self.folder).unwrap_or(path).display();
+        match &self.origin {
+            Some(origin) => format!("{}@{}/{inside}", origin.repo, origin.commit),
+            None => path.display().to_string(),
+        }
+    }
+}
+
+/// The hub and its cache.
+pub struct Hub {
+    settings: Settings,
+    client: Client,
+    quiet: bool,
+    /// What a run that is continued took.
+    pinned: Vec<Origin>,
+}
+
+impl Hub {
+    /// As the environment and the flags say; asks nothing yet.
+    pub fn new(args: &CommonArgs) -> Result<Self> {
+        let settings = Settings::from_env(args.offline)?;
+        let client = Client::new(&settings);
+        Ok(Self { settings, client, quiet: args.quiet, pinned: vec![] })
+    }
+
+    /// The hub for a run: one that is continued keeps the commits it began with, whatever its
+    /// branches are by now.
+    pub fn for_run(args: &CommonArgs, run: &Path, resume: bool) -> Result<Self> {
+        let mut hub = Self::new(args)?;
+        let path = run.join(RUN_CONFIG);
+        if resume && path.is_file() {
+            let mut snapshot: Value = serde_json::from_slice(&store::read(&path)?)
+                .with_context(|| format!("{}: expected the settings of a run", path.display()))?;
+            hub.pinned = serde_json::from_value(snapshot["hub"].take()).unwrap_or_default();
+        }
+        Ok(hub)
+    }
+
+    /// A model's folder: the one that was typed, or that of a hub id, with its files fetched.
+    ///
+    /// # Errors
+    ///
+    /// Neither a folder nor an id; a repository that is not there or is no model; a file that cannot
+    /// be had whole.
+    pub fn model(&self, typed: &Path, with_weights: bool) -> Result<Source> {
+        store::recover_dir(typed)?;
+        let expected = "expected a folder with config.json, tokenizer.json and model.safetensors, or \
+                        the id of a model on the hub";
+        let Some(id) = folder_or_id(typed, expected)? else { return Ok(Source::local(typed)) };
+        let snapshot = self.open(id, Kind::Model, typed)?;
+        self.get_model(&snapshot, with_weights)
+    }
+
+    /// A data set's folder: the one that was typed, or that of a hub id, with the files fetched that
+    /// `choose` finds among the names of all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::model`].
+    pub fn data(&self, typed: &Path, choose: Choose) -> Result<Source> {
+        let expected = "expected a folder with train, valid and test files, or the id of a data set on \
+                        the hub";
+        let Some(id) = folder_or_id(typed, expected)? else { return Ok(Source::local(typed)) };
+        let snapshot = self.open(id, Kind::Dataset, typed)?;
+        self.get_data(&snapshot, choose)
+    }
+
+    /// Fetches a repository, which may be a model or a data set.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::model`].
+    pub fn fetch(&self, typed: &str, choose: Choose) -> Result<(Kind, Source)> {
+        let (id, kinds) = ids(typed)?;
+        let mut refused = None;
+        for kind in kinds {
+            match self.try_open(id.clone(), *kind) {
+                Ok(snapshot) => {
+                    let source = match kind {
+                        Kind::Model => self.get_model(&snapshot, true),
+                        Kind::Dataset => self.get_data(&snapshot, choose),
+                    };
+                    return Ok((*kind, source?));
+                }
+                Err(Refusal::Fault(fault)) if !fault.is_absence() => {
+                    return Err(self.refuse(Refusal::Fault(fault), &id, *kind));
+                }
+                // What is no model may be a data set.
+                Err(refusal) => refused = refused.or(Some((refusal, *kind))),
+            }
+        }
+        let (refusal, kind) = refused.context("no kind of repository")?;
+        Err(self.refuse(refusal, &id, kind))
+    }
+
+    /// Checks what the cache holds of a repository, or of all.
+    ///
+    /// # Errors
+    ///
+    /// An id of which nothing is in the cache.
+    pub fn verify(&self, typed: Option<&str>) -> Result<Checked> {
+        let cache = &self.settings.cache;
+        match typed {
+            None => verify::all(cache, self.quiet),
+            Some(typed) => {
+                let (id, kinds) = ids(typed)?;
+                verify::repository(cache, &id, kinds, self.quiet)
+            }
+        }
+    }
+
+    /// Whether a text can be an id.
+    pub fn is_id(text: &str) -> bool {
+        HubId::parse(text).is_some()
+    }
+
+    fn get_model(&self, snapshot: &Snapshot<'_>, with_weights: bool) -> Result<Source> {
+        let files = model_files(snapshot, with_weights)?;
+        snapshot.get(&files)?;
+        if let Some(index) = files.iter().find(|name| name.ends_with(".index.json")) {
+            let bytes = store::read(&snapshot.folder().join(index))?;
+            let shards = shard_names(&bytes).with_context(|| snapshot.id.to_string())?;
+            snapshot.get(&shards)?;
+        }
+        self.done(snapshot)
+    }
+
+    fn get_data(&self, snapshot: &Snapshot<'_>, choose: Choose) -> Result<Source> {
+        let files = choose(&snapshot.names).with_context(|| snapshot.id.to_string())?;
+        snapshot.get(&files)?;
+        self.done(snapshot)
+    }
+
+    fn done(&self, snapshot: &Snapshot<'_>) -> Result<Source> {
+        snapshot.remember()?;
+        let (repo, revision) = (snapshot.id.repo.clone(), snapshot.id.revision.clone());
+        let origin = Some(Origin { repo, revision, commit: snapshot.commit.clone() });
+        Ok(Source { folder: snapshot.folder(), origin })
+    }
+
+    fn open(&self, id: HubId, kind: Kind, typed: &Path) -> Result<Snapshot<'_>> {
+        self.try_open(id.clone(), kind).map_err(|refusal| {
+            self.refuse(refusal, &id, kind)
+                .context(format!("{} is no folder here", typed.display()))
+        })
+    }
+
+    fn try_open(&self, id: HubId, kind: Kind) -> Result<Snapshot<'_>, Refusal> {
+        let pinned = self
+            .pinned
+            .iter()
+            .find(|origin| origin.repo == id.repo && origin.revision == id.revision);
+        let Some(pinned) = pinned else {
+            return Snapshot::open(&self.settings, &self.client, id, kind, self.quiet);
+        };
+        let at = HubId { revision: pinned.commit.clone(), ..id.clone() };
+        let mut snapshot = Snapshot::open(&self.settings, &self.client, at, kind, self.quiet)?;
+        snapshot.id = id;
+        Ok(snapshot)
+    }
+
+    fn refuse(&self, refusal: Refusal, id: &HubId, kind: Kind) -> anyhow::Error {
+        match refusal {
+            Refusal::NotCached(reason) => anyhow!(reason),
+            Refusal::Fault(fault) => {
+                let Settings { endpoint, token, .. } = &self.settings;
+                remote::explain(fault, id, kind, endpoint, token.is_some())
+            }
+        }
+    }
+}
+
+/// The id that was typed; `None` for a folder.
+fn folder_or_id(typed: &Path, expected: &str) -> Result<Option<HubId>> {
+    if typed.is_dir() {
+        return Ok(None);
+    }
+    match typed.to_str().and_then(HubId::parse) {
+        Some(id) if !typed.exists() => Ok(Some(id)),
+        _ => bail!("{}: no such folder; {expected}", typed.display()),
+    }
+}
+
+/// Finds the files of a data set among all names of its repository.
+pub type Choose = fn(&[String]) -> Result<Vec<String>>;
+
+/// What is typed where a model or a data set may be meant; `datasets/owner/name` is a data set.
+fn ids(typed: &str) -> Result<(HubId, &'static [Kind])> {
+    let (text, kinds): (&str, &[Kind]) = match typed.strip_prefix("datasets/") {
+        Some(rest) => (rest, &[Kind::Dataset]),
+        None => (typed, &[Kind::Model, Kind::Dataset]),
+    };
+    let id = HubId::parse(text);
+    let id = id.with_context(|| {
+        format!("{typed}: expected an id of the hub, owner/name or owner/name@revision")
+    })?;
+    Ok((id, kinds))
+}
