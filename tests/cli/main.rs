@@ -1,7 +1,10 @@
 //! The command line, run as a user runs it: files, output, exit codes, interruptions.
 
 mod bad_input;
+mod hub;
+mod hub_faults;
 mod interruption;
+mod mirror;
 mod smaller;
 mod workflow;
 
@@ -23,6 +26,12 @@ pub fn command(dir: &Path, arguments: &str) -> Command {
         command.arg(argument.replace("{dir}", &dir.to_string_lossy()));
     }
     command.stdin(Stdio::null()).env("NO_COLOR", "1").env_remove("RUST_BACKTRACE");
+    // No test asks the real hub, or finds what the user has of it.
+    for name in ["HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "TRANSFORMERS_OFFLINE"]
+    {
+        command.env_remove(name);
+    }
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", dir.join("huggingface"));
     command
 }
 
