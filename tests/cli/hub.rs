@@ -41,8 +41,8 @@ pub fn hub_command(dir: &Path, mirror: &Mirror, arguments: &str) -> Command {
     }
     command.env("HF_ENDPOINT", &mirror.endpoint).env_remove("HF_HUB_OFFLINE");
     command
-        .env("HF_HUB_ETAG_TIMEOUT", &mirror.patience)
-        .env("HF_HUB_DOWNLOAD_TIMEOUT", &mirror.patience);
+        .env("HF_HUB_ETAG_TIMEOUT", mirror.patience)
+        .env("HF_HUB_DOWNLOAD_TIMEOUT", mirror.patience);
     command
 }
 

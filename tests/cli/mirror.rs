@@ -32,7 +32,7 @@ pub enum Fault {
     Silent,
     /// Sends us to the same address again.
     Loop,
-    /// Sends us to an address without encryption, or to nowhere.
+    /// Sends us to nowhere.
     Nowhere,
     /// No commit, or no JSON.
     Garbage(&'static str),

@@ -100,7 +100,7 @@ impl Client {
     /// The [`Fault`] of the last try.
     pub fn text(&self, url: &str) -> Result<String, Fault> {
         again(|| {
-            let (url, response) = self.follow(url, Method::Get { from: None }, |_| false)?;
+            let (url, response) = self.follow(url, Method::Text, |_| false)?;
             let text = response.into_body().into_with_config().limit(32 << 20).read_to_string();
             text.map_err(|error| unreachable(&url, &error, self.metadata_timeout))
         })
@@ -172,6 +172,7 @@ impl Client {
     fn once(&self, url: &str, method: Method) -> Result<Response<Body>, Fault> {
         let (mut request, wait) = match method {
             Method::Head => (self.agent.head(url), self.metadata_timeout),
+            Method::Text => (self.agent.get(url), self.metadata_timeout),
             Method::Get { from: None } => (self.agent.get(url), self.download_timeout),
             Method::Get { from: Some(from) } => {
                 let range = format!("bytes={from}-");
@@ -195,6 +196,7 @@ impl Client {
 #[derive(Clone, Copy)]
 enum Method {
     Head,
+    Text,
     Get { from: Option<u64> },
 }
 
