@@ -227,6 +227,14 @@ mod tests {
         (0..len).map(|index| ((index * 37 + seed * 11) % 17) as f32 - 8.0).collect()
     }
 
+    /// The same shape, held row by row or column by column.
+    fn flipped(values: &[f32], [rows, columns]: [usize; 2], flip: bool) -> Matrix<'_> {
+        match flip {
+            true => Matrix::whole(values, [columns, rows]).transposed(),
+            false => Matrix::whole(values, [rows, columns]),
+        }
+    }
+
     fn by_hand(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
         let at = |matrix: &Matrix<'_>, i: usize, j: usize| {
             matrix.values[i * matrix.strides[0] + j * matrix.strides[1]]
@@ -244,14 +252,8 @@ mod tests {
             rows in 1usize..20, depth in 1usize..20, columns in 1usize..20, flip: [bool; 2]
         ) {
             let (lefts, rights) = (values(rows * depth, 1), values(depth * columns, 2));
-            let left = match flip[0] {
-                true => Matrix::whole(&lefts, [depth, rows]).transposed(),
-                false => Matrix::whole(&lefts, [rows, depth]),
-            };
-            let right = match flip[1] {
-                true => Matrix::whole(&rights, [columns, depth]).transposed(),
-                false => Matrix::whole(&rights, [depth, columns]),
-            };
+            let left = flipped(&lefts, [rows, depth], flip[0]);
+            let right = flipped(&rights, [depth, columns], flip[1]);
             let want = by_hand(left, right);
             let mut sum = product(left, right);
             prop_assert_eq!(&sum, &want);
@@ -275,14 +277,8 @@ mod tests {
         for [rows, depth, columns] in sizes {
             let (lefts, rights) = (values(rows * depth, 1), values(depth * columns, 2));
             for flip in [[false, false], [false, true], [true, false], [true, true]] {
-                let left = match flip[0] {
-                    true => Matrix::whole(&lefts, [depth, rows]).transposed(),
-                    false => Matrix::whole(&lefts, [rows, depth]),
-                };
-                let right = match flip[1] {
-                    true => Matrix::whole(&rights, [columns, depth]).transposed(),
-                    false => Matrix::whole(&rights, [depth, columns]),
-                };
+                let left = flipped(&lefts, [rows, depth], flip[0]);
+                let right = flipped(&rights, [depth, columns], flip[1]);
                 let want = product(left, right);
                 let stride = columns + 3;
                 for add in [false, true] {
