@@ -121,7 +121,7 @@ fn check_labels(splits: &Splits, labels: &LabelSet, teacher: &Path) -> Result<()
     labelled.extend(&splits.test);
     for split in labelled {
         for (index, sentence) in split.sentences.iter().enumerate() {
-            if let Some(tag) = sentence.tags.iter().find(|tag| labels.id(tag).is_none()) {
+            if let Some(tag) = sentence.tags.iter().find(|tag| labels.nearest(tag).is_none()) {
                 bail!(
                     "{}: sentence {} has the tag `{tag}`, which the teacher {} does not know; \
                      expected one of {}",

@@ -32,14 +32,6 @@ pub enum LabelError {
         /// All names found.
         names: Vec<String>,
     },
-    /// `B-X` without `I-X`, or the reverse.
-    #[error("label `{name}` has no `{missing}`: expected a pair `B-TYPE`, `I-TYPE` for each type")]
-    MissingPartner {
-        /// The name that is there.
-        name: String,
-        /// The name that is not.
-        missing: String,
-    },
 }
 
 /// Why bytes are no data set; the caller adds the file's name.

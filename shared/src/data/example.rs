@@ -160,7 +160,7 @@ fn label_ids(
 ) -> Result<Vec<usize>, ExampleError> {
     let tags = sentence.tags.iter().enumerate();
     tags.map(|(word, tag)| {
-        labels.id(tag).ok_or_else(|| ExampleError::UnknownTag {
+        labels.nearest(tag).ok_or_else(|| ExampleError::UnknownTag {
             sentence: index + 1,
             word: word + 1,
             tag: tag.clone(),
@@ -182,6 +182,16 @@ mod tests {
 
     fn options(max_length: usize, context: usize) -> ExampleOptions {
         ExampleOptions { max_length, context, ..ExampleOptions::default() }
+    }
+
+    #[test]
+    fn a_tag_that_the_set_lacks_takes_its_partner() {
+        let names = ["O", "I-PER", "B-LOC"].map(str::to_owned);
+        let labels = LabelSet::new(names.to_vec()).expect("a label set");
+        let ids = |tags| label_ids(0, &sentence(&["Ada", "lives"], tags), &labels);
+        assert_eq!(ids(&["B-PER", "I-LOC"]).expect("known"), [1, 2]);
+        let error = ids(&["O", "B-ORG"]).expect_err("unknown").to_string();
+        assert!(error.contains("B-ORG") && error.contains("O, I-PER, B-LOC"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The ordered set of labels a model predicts.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,11 @@ pub struct LabelSet {
 
 #[expect(clippy::len_without_is_empty, reason = "a label set always has `O`")]
 impl LabelSet {
-    /// Checks the names: each a BIO tag and there once, `O` among them, every `B-X` with its `I-X`.
+    /// Checks the names: each a BIO tag and there once, `O` among them.
+    ///
+    /// Most sets have both `B-X` and `I-X` of a type. A tagger that learned from IOB1, or from text
+    /// without a long or a neighbouring entity of a type, may have one of them only: it then stands
+    /// for the other too, see [`LabelSet::nearest`].
     ///
     /// # Errors
     ///
@@ -34,19 +38,8 @@ impl LabelSet {
                 return Err(LabelError::Duplicate { name: name.clone(), first, second });
             }
         }
-        let known: HashSet<&str> = names.iter().map(String::as_str).collect();
-        if !known.contains("O") {
+        if !names.iter().any(|name| name == "O") {
             return Err(LabelError::MissingOutside { names });
-        }
-        for name in &names {
-            let missing = match Tag::parse(name)? {
-                Tag::Outside => continue,
-                Tag::Begin(entity_type) => format!("I-{entity_type}"),
-                Tag::Inside(entity_type) => format!("B-{entity_type}"),
-            };
-            if !known.contains(missing.as_str()) {
-                return Err(LabelError::MissingPartner { name: name.clone(), missing });
-            }
         }
         Ok(Self { names })
     }
@@ -85,6 +78,27 @@ impl LabelSet {
         self.names.iter().position(|known| known == name)
     }
 
+    /// The id of a text's tag: of the label of that name or, where the set has only one of `B-X` and
+    /// `I-X`, of that one. `None` if it has neither.
+    pub fn nearest(&self, tag: &str) -> Option<usize> {
+        let partner = || match Tag::parse(tag).ok()? {
+            Tag::Outside => None,
+            Tag::Begin(entity_type) => self.id(&format!("I-{entity_type}")),
+            Tag::Inside(entity_type) => self.id(&format!("B-{entity_type}")),
+        };
+        self.id(tag).or_else(partner)
+    }
+
+    /// Whether an entity may begin with the label `id`: `B-X`, or `I-X` in a set without `B-X`. Panics
+    /// as [`LabelSet::name`].
+    pub fn may_begin(&self, id: usize) -> bool {
+        match self.tag(id) {
+            Tag::Outside => false,
+            Tag::Begin(_) => true,
+            Tag::Inside(entity_type) => self.id(&format!("B-{entity_type}")).is_none(),
+        }
+    }
+
     /// The label with this id.
     ///
     /// # Panics
@@ -117,13 +131,12 @@ impl LabelSet {
     }
 
     /// The id for the second and later sub-words of a word with label `id`: that of `I-X` for `B-X`
-    /// and `I-X`, that of `O` for `O`. Panics as [`LabelSet::name`].
+    /// and `I-X`, or of `B-X` in a set without `I-X`; that of `O` for `O`. Panics as
+    /// [`LabelSet::name`].
     pub fn inside(&self, id: usize) -> usize {
         match self.tag(id) {
             Tag::Outside | Tag::Inside(_) => id,
-            Tag::Begin(entity_type) => {
-                self.id(&format!("I-{entity_type}")).expect("`new` checked that B-X has its I-X")
-            }
+            Tag::Begin(entity_type) => self.id(&format!("I-{entity_type}")).unwrap_or(id),
         }
     }
 
@@ -174,6 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn one_of_a_pair_stands_for_both() {
+        let labels = set("I-A O B-B B-C I-C").expect("one of a pair is enough");
+        let id = |tag| labels.nearest(tag);
+        assert_eq!(
+            (id("B-A"), id("I-A"), id("B-B"), id("I-B")),
+            (Some(0), Some(0), Some(2), Some(2))
+        );
+        assert_eq!((id("B-C"), id("I-C"), id("O")), (Some(3), Some(4), Some(1)));
+        assert_eq!((id("B-D"), id("A"), id("B-")), (None, None, None));
+        assert_eq!((0..5).map(|id| labels.inside(id)).collect::<Vec<_>>(), [0, 1, 2, 4, 4]);
+        let begins: Vec<bool> = (0..5).map(|id| labels.may_begin(id)).collect();
+        assert_eq!(begins, [true, false, true, true, false]);
+    }
+
+    #[test]
     fn labels_of_a_text() {
         let from =
             |tags: &str| LabelSet::from_tags(tags.split(' ')).map(|set| set.names().join(" "));
@@ -197,9 +225,6 @@ mod tests {
             "B-A I-A",
             "the label set [\"B-A\", \"I-A\"] has no `O`: expected `O` and pairs `B-TYPE`, `I-TYPE`",
         );
-        let partner = "expected a pair `B-TYPE`, `I-TYPE` for each type";
-        check("O B-A", &format!("label `B-A` has no `I-A`: {partner}"));
-        check("O I-A", &format!("label `I-A` has no `B-A`: {partner}"));
         check(
             "O LABEL_1",
             "unknown tag \"LABEL_1\": expected `O`, `B-TYPE` or `I-TYPE`, TYPE without white space",
@@ -212,7 +237,7 @@ mod tests {
         let json = serde_json::to_string(&labels).expect("serialises");
         assert_eq!(json, r#"["O","B-A","I-A"]"#);
         assert_eq!(serde_json::from_str::<LabelSet>(&json).expect("reads back"), labels);
-        assert!(serde_json::from_str::<LabelSet>(r#"["O","B-A"]"#).is_err());
+        assert!(serde_json::from_str::<LabelSet>(r#"["B-A"]"#).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //!
 //! The legal sequence is found by Viterbi's algorithm (1967, doi:10.1109/TIT.1967.1054010) over
 //! log-probabilities, with every transition free but `I-X` after anything other than `B-X` and `I-X`,
-//! and at the start.
+//! and at the start; where there is no `B-X`, `I-X` may begin an entity.
 
 use serde::{Deserialize, Serialize};
 
@@ -200,7 +200,7 @@ struct Transitions {
 impl Transitions {
     fn new(labels: &LabelSet) -> Self {
         let num_labels = labels.len();
-        let is_free = |label: usize| !matches!(labels.tag(label), Tag::Inside(_));
+        let is_free = |label: usize| labels.tag(label) == Tag::Outside || labels.may_begin(label);
         let may_follow = |label: usize, before: usize| {
             is_free(label) || labels.tag(before).entity_type() == labels.tag(label).entity_type()
         };
@@ -338,6 +338,14 @@ mod tests {
         let legal = Transitions::new(&labels()).best_sequence(&rows.concat());
         assert_eq!(ids(&legal), [0, 1]);
         assert!((legal[1].score - 0.4).abs() < 1e-6);
+    }
+
+    #[test]
+    fn inside_may_begin_where_there_is_no_begin() {
+        let names = ["O", "I-A", "B-B", "I-B"].map(str::to_owned);
+        let labels = LabelSet::new(names.to_vec()).expect("a label set");
+        let rows = [0.1, 0.8, 0.05, 0.05, 0.1, 0.05, 0.05, 0.8_f32];
+        assert_eq!(ids(&Transitions::new(&labels).best_sequence(&rows)), [1, 0]);
     }
 
     #[test]

@@ -71,7 +71,9 @@ pub enum ConfigError {
         expected: &'static str,
     },
     /// The labels are not a BIO label set.
-    #[error("config.json: id2label: {0}")]
+    #[error(
+        "config.json: id2label: {0}; labels with other names can be given theirs with --labels FILE"
+    )]
     Labels(#[from] LabelError),
 }
 
