@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use parquet::basic::CompressionCodec;
 use parquet::data_type::AsBytes;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
@@ -28,6 +29,9 @@ const FEATURES: &str = "huggingface";
 /// Bytes that are no Parquet, other columns, and the first row that is no sentence.
 pub fn read_parquet(file: File, page: Option<&str>) -> Result<Vec<Sentence>> {
     let reader = SerializedFileReader::new(file).context("expected a whole Parquet file")?;
+    for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        check_codec(column.compression_codec())?;
+    }
     let schema = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
     let columns = schema.get_fields();
     let column = |names: &[&str]| {
@@ -58,6 +62,16 @@ pub fn read_parquet(file: File, page: Option<&str>) -> Result<Vec<Sentence>> {
     }
     ensure!(!sentences.is_empty(), "no sentence found; expected rows of words and tags");
     Ok(sentences)
+}
+
+/// The others would need a library each.
+fn check_codec(codec: CompressionCodec) -> Result<()> {
+    ensure!(
+        matches!(codec, CompressionCodec::UNCOMPRESSED | CompressionCodec::SNAPPY),
+        "compressed with {codec:?}; expected Snappy, which is what `datasets` writes, or nothing: write \
+         the file again with compression=\"snappy\", or as .jsonl"
+    );
+    Ok(())
 }
 
 fn sentence(fields: &[(String, Field)], names: Option<&[String]>) -> Result<Sentence> {
@@ -117,7 +131,7 @@ fn tag_name(field: &Field, names: Option<&[String]>) -> Result<String> {
          with names",
     )?;
     let name = usize::try_from(id).ok().and_then(|id| names.get(id));
-    name.cloned().with_context(|| format!("tag {id}; expected 0 to {}", names.len() - 1))
+    name.cloned().with_context(|| format!("tag {id}; expected a number below {}", names.len()))
 }
 
 /// The names of a column's classes, from what `datasets` wrote into the file.
@@ -196,6 +210,25 @@ mod tests {
         assert_eq!(page_names(page, "pos_tags").expect("names"), ["NN"]);
         assert_eq!(page_names(page, "tags"), None);
         assert_eq!(page_names("# No head", "ner_tags"), None);
+    }
+
+    #[test]
+    fn compressions_that_are_not_read_are_told() {
+        assert!(check_codec(CompressionCodec::UNCOMPRESSED).is_ok());
+        assert!(check_codec(CompressionCodec::SNAPPY).is_ok());
+        let error = check_codec(CompressionCodec::ZSTD).expect_err("not read").to_string();
+        assert!(error.starts_with("compressed with ZSTD; expected Snappy"), "{error}");
+    }
+
+    #[test]
+    fn numbers_without_a_name_are_told() {
+        let name = |id, names: &[String]| tag_name(&Field::Long(id), Some(names));
+        let names = ["O", "B-A"].map(str::to_owned);
+        assert_eq!(name(1, &names).expect("a name"), "B-A");
+        for (id, names) in [(2, &names[..]), (-1, &names[..]), (0, &[])] {
+            let error = name(id, names).expect_err("no name").to_string();
+            assert_eq!(error, format!("tag {id}; expected a number below {}", names.len()));
+        }
     }
 
     #[test]
