@@ -260,7 +260,8 @@ fn same_place(url: &str, other: &str) -> bool {
 
 fn join(url: &str, location: &str) -> String {
     let (place, path) = split(url);
-    if location.contains("://") && split(location).0.len() > "https://".len() {
+    // A path may hold an address too, in its query.
+    if location.split(['/', '?', '#']).next().is_some_and(|scheme| scheme.ends_with(':')) {
         return location.to_owned();
     }
     if let Some(rest) = location.strip_prefix("//") {
@@ -287,6 +288,7 @@ mod tests {
         check("//cdn.co/x", "https://cdn.co/x");
         check("/x", "https://hub.co/x");
         check("x", "https://hub.co/a/x");
+        check("HTTP://cdn.co/x", "HTTP://cdn.co/x");
         check("/x?to=https://cdn.co", "https://hub.co/x?to=https://cdn.co");
     }
 
