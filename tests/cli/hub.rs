@@ -213,11 +213,13 @@ fn finetune_distil_evaluate_and_tag_by_id() {
     json_of(dir, &mirror, &distil);
     let bytes = fs::read(dir.join("run/run.json")).expect("a snapshot");
     let snapshot: Value = serde_json::from_slice(&bytes).expect("JSON");
-    let origin =
-        |repo: &str, commit: &str| json!({ "repo": repo, "revision": "main", "commit": commit });
+    let origin = |kind: &str, repo: &str, commit: &str| json!({ "kind": kind, "repo": repo, "revision": "main", "commit": commit });
     assert_eq!(
         snapshot["hub"],
-        json!([origin("owner/tagger", &commit), origin("owner/sentences", &data)])
+        json!([
+            origin("model", "owner/tagger", &commit),
+            origin("dataset", "owner/sentences", &data)
+        ])
     );
     let files = snapshot["files"].as_array().expect("files");
     let paths: Vec<&str> = files.iter().filter_map(|file| file["path"].as_str()).collect();

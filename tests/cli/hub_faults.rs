@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::{TempDir, tempdir};
 
@@ -172,11 +172,11 @@ fn a_server_in_trouble() {
 }
 
 /// Long enough for a busy machine to start the program and to answer what is to be answered.
-const PATIENCE: &str = "1.5";
+const PATIENCE: &str = "4";
 
 #[test]
 fn a_server_that_says_nothing_or_stops() {
-    let silent = "no answer for 1.5 s; HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT set";
+    let silent = "no answer for 4 s; HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT set";
     check_within(PATIENCE, "api", Fault::Silent, silent);
     check_within(PATIENCE, WEIGHTS, Fault::Silent, silent);
 }
@@ -227,13 +227,35 @@ fn what_came_is_continued_by_the_next_command() {
     mirror.fault(WEIGHTS, Fault::Stall(150_000));
     let message = failure(dir, &mirror, FETCH);
     assert!(message.contains("150000 of 461732 bytes came and are kept"), "{message}");
-    assert!(message.contains("no answer for 1.5 s"), "{message}");
+    assert!(message.contains("no answer for 4 s"), "{message}");
+    // The size was told first, and how far it came.
+    let first = message.lines().next().unwrap_or_default();
+    assert!(
+        first.contains(": 476.3 kB (") && first.contains("model.safetensors 461.7 kB"),
+        "{message}"
+    );
+    assert!(message.contains("model.safetensors 150.0 kB/461.7 kB · "), "{message}");
     is_intact(dir);
     mirror.requests();
     mirror.heal();
     mirror.patience = "60";
     success(dir, &mirror, FETCH);
     assert_eq!(ranges(&mirror), [Some("bytes=150000-".into())]);
+    is_intact(dir);
+}
+
+#[test]
+fn two_at_once_fetch_a_file_once() {
+    let (dir, mirror) = setup();
+    let dir = dir.path();
+    let start = || {
+        let mut command = hub_command(dir, &mirror, FETCH);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
+    };
+    for mut child in [start(), start()] {
+        assert!(child.wait().expect("it ends").success());
+    }
+    assert_eq!(ranges(&mirror), [None]);
     is_intact(dir);
 }
 

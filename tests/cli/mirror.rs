@@ -49,7 +49,6 @@ pub struct Request {
     pub at_storage: bool,
 }
 
-#[derive(Clone)]
 struct Repo {
     commit: String,
     files: BTreeMap<String, Vec<u8>>,
@@ -57,8 +56,8 @@ struct Repo {
 
 #[derive(Default)]
 struct State {
-    /// By `models/owner/name` or `datasets/owner/name`.
-    repos: BTreeMap<String, Repo>,
+    /// By `models/owner/name` or `datasets/owner/name`, every commit, the latest one last.
+    repos: BTreeMap<String, Vec<Repo>>,
     faults: BTreeMap<String, Fault>,
     renamed: BTreeMap<String, String>,
     without_ranges: bool,
@@ -94,7 +93,9 @@ impl Mirror {
             hash.update(bytes);
         }
         let commit = hex(&hash.finalize());
-        lock(&self.state).repos.insert(repo.to_owned(), Repo { commit: commit.clone(), files });
+        let mut state = lock(&self.state);
+        let commits = state.repos.entry(repo.to_owned()).or_default();
+        commits.push(Repo { commit: commit.clone(), files });
         commit
     }
 
@@ -280,22 +281,27 @@ impl State {
             _ => {}
         }
         let (name, revision) = path.split_once("/revision/")?;
-        let Some(repo) = self.repos.get(name) else {
+        let Some(commits) = self.repos.get(name) else {
             // As the hub does: who may not know is not told either.
             let status = if self.token.is_some() { 404 } else { 401 };
             return Some(Reply::status(status, "RepoNotFound"));
         };
-        if revision != "main" && revision != repo.commit {
+        let wanted = |repo: &&Repo| revision == "main" || revision == repo.commit;
+        let Some(repo) = commits.iter().rev().find(wanted) else {
             return Some(Reply::status(404, "RevisionNotFound"));
-        }
+        };
         let siblings: Vec<_> = repo.files.keys().map(|name| json!({ "rfilename": name })).collect();
         let body = json!({ "id": name, "sha": repo.commit, "siblings": siblings }).to_string();
         Some(Reply { status: 200, body: body.into_bytes(), ..Reply::default() })
     }
 
+    fn at(&self, repo: &str, commit: &str) -> Option<&Repo> {
+        self.repos.get(repo)?.iter().find(|repo| repo.commit == commit)
+    }
+
     /// The hub's own answer for a file: its name and size, and where it is.
     fn resolve(&self, repo: &str, commit: &str, name: &str, request: &Request) -> Option<Reply> {
-        let Some(bytes) = self.repos.get(repo).and_then(|repo| repo.files.get(name)) else {
+        let Some(bytes) = self.at(repo, commit).and_then(|repo| repo.files.get(name)) else {
             return Some(Reply::status(404, "EntryNotFound"));
         };
         let fault = self.faults.get(name);
@@ -309,10 +315,11 @@ impl State {
             Some(Fault::Silent) => return None,
             Some(Fault::Loop) => return Some(Reply::redirect(302, request.path.clone())),
             Some(Fault::Nowhere) => return Some(Reply::status(302, "")),
-            _ if is_large(name) => {
-                Reply::redirect(302, format!("{}/storage/{repo}/{name}?signature=s", self.storage))
-            }
-            _ => Reply::redirect(307, format!("/api/resolve-cache/{repo}/{name}")),
+            _ if is_large(name) => Reply::redirect(
+                302,
+                format!("{}/storage/{repo}/{commit}/{name}?signature=s", self.storage),
+            ),
+            _ => Reply::redirect(307, format!("/api/resolve-cache/{repo}/{commit}/{name}")),
         };
         reply.headers.push(("X-Repo-Commit", commit.to_owned()));
         reply.headers.push(("ETag", "\"of the redirect\"".to_owned()));
@@ -325,13 +332,11 @@ impl State {
 
     /// The bytes of a file.
     fn file(&mut self, path: &str, request: &Request) -> Option<Reply> {
-        let (repo, name) = self.repos.iter().find_map(|(key, repo)| {
-            Some((
-                repo.clone(),
-                path.strip_prefix(key.as_str())?.trim_start_matches('/').to_owned(),
-            ))
-        })?;
-        let mut body = repo.files.get(&name)?.clone();
+        let mut parts = path.splitn(5, '/');
+        let [kind, owner, repo, commit, name] = std::array::from_fn(|_| parts.next().unwrap_or(""));
+        let name = name.to_owned();
+        let mut body =
+            self.at(&format!("{kind}/{owner}/{repo}"), commit)?.files.get(&name)?.clone();
         let tag = etag(&name, &body);
         let mut reply = Reply { status: 200, ..Reply::default() };
         reply.headers.push(("ETag", format!("W/\"{tag}\"")));

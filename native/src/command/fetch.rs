@@ -46,7 +46,7 @@ fn verify(args: &FetchArgs, hub: &Hub) -> Result<()> {
     if !damaged.is_empty() {
         bail!(
             "{} of {} files in the cache are damaged:\n  {}\nexpected what the hub named them after; \
-             `understudy fetch ID` gets them again",
+             `understudy fetch ID` gets those again that it needs, the others can be deleted",
             damaged.len(),
             damaged.len() + whole + unknown,
             damaged.join("\n  ")

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use hf_hub::{Repo, RepoType};
+use serde::{Deserialize, Serialize};
 
 /// The branch that is meant where none is named.
 const MAIN: &str = "main";
 
 /// Models and data sets have names of their own: the same id may be one of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A model.
     Model,

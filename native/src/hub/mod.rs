@@ -39,6 +39,8 @@ pub use verify::Checked;
 /// The repository that a run took files from, as it stands in `run.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
+    /// Model or data set.
+    pub kind: Kind,
     /// `dslim/bert-base-NER`
     pub repo: String,
     /// What was asked for: a branch, a tag or a commit.
@@ -200,29 +202,31 @@ impl Hub {
     fn done(&self, snapshot: &Snapshot<'_>) -> Result<Source> {
         snapshot.remember()?;
         let (repo, revision) = (snapshot.id.repo.clone(), snapshot.id.revision.clone());
-        let origin = Some(Origin { repo, revision, commit: snapshot.commit.clone() });
+        let (kind, commit) = (snapshot.kind, snapshot.commit.clone());
+        let origin = Some(Origin { kind, repo, revision, commit });
         Ok(Source { folder: snapshot.folder(), origin })
     }
 
     fn open(&self, id: HubId, kind: Kind, typed: &Path) -> Result<Snapshot<'_>> {
-        self.try_open(id.clone(), kind).map_err(|refusal| {
-            self.refuse(refusal, &id, kind)
-                .context(format!("{} is no folder here", typed.display()))
-        })
+        let is_same = |origin: &&Origin| {
+            origin.kind == kind && origin.repo == id.repo && origin.revision == id.revision
+        };
+        let (asked, context) = match self.pinned.iter().find(is_same) {
+            Some(Origin { commit, .. }) => (
+                HubId { revision: commit.clone(), ..id.clone() },
+                format!("the run began with {id} at commit {commit}"),
+            ),
+            None => (id.clone(), format!("{} is no folder here", typed.display())),
+        };
+        let snapshot = self.try_open(asked.clone(), kind);
+        let mut snapshot =
+            snapshot.map_err(|refusal| self.refuse(refusal, &asked, kind).context(context))?;
+        snapshot.id = id;
+        Ok(snapshot)
     }
 
     fn try_open(&self, id: HubId, kind: Kind) -> Result<Snapshot<'_>, Refusal> {
-        let pinned = self
-            .pinned
-            .iter()
-            .find(|origin| origin.repo == id.repo && origin.revision == id.revision);
-        let Some(pinned) = pinned else {
-            return Snapshot::open(&self.settings, &self.client, id, kind, self.quiet);
-        };
-        let at = HubId { revision: pinned.commit.clone(), ..id.clone() };
-        let mut snapshot = Snapshot::open(&self.settings, &self.client, at, kind, self.quiet)?;
-        snapshot.id = id;
-        Ok(snapshot)
+        Snapshot::open(&self.settings, &self.client, id, kind, self.quiet)
     }
 
     fn refuse(&self, refusal: Refusal, id: &HubId, kind: Kind) -> anyhow::Error {

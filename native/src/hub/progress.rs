@@ -59,15 +59,15 @@ impl Transfer {
             Output::Bar(bar) => return bar.set_position(position),
             Output::Lines { next } if Instant::now() >= *next => {
                 *next = Instant::now() + LINE_EVERY;
-                self.line()
+                self.line(self.started.elapsed())
             }
             Output::Lines { .. } => return,
         };
         say(&text);
     }
 
-    fn line(&self) -> String {
-        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+    fn line(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs_f64().max(1e-9);
         let rate = (self.position - self.started_at) as f64 / seconds;
         let eta = self.total.saturating_sub(self.position) as f64 / rate.max(1.0);
         format!(
@@ -95,7 +95,7 @@ impl Drop for Transfer {
         match &self.output {
             Output::Silent => {}
             Output::Bar(bar) => bar.abandon(),
-            Output::Lines { .. } => say(&self.line()),
+            Output::Lines { .. } => say(&self.line(self.started.elapsed())),
         }
     }
 }
@@ -124,6 +124,14 @@ mod tests {
     fn sizes_have_a_unit() {
         let sizes = [0, 999, 1_234, 433_292_294, 2_100_000_000].map(size);
         assert_eq!(sizes, ["0 B", "999 B", "1.2 kB", "433.3 MB", "2.10 GB"]);
+    }
+
+    #[test]
+    fn a_line_has_bytes_rate_and_time_left() {
+        let mut transfer = Transfer::new(true, "a/b/model.safetensors", 10_000_000, 1_000_000);
+        transfer.advance(3_000_000);
+        let line = transfer.line(Duration::from_secs(2));
+        assert_eq!(line, "a/b/model.safetensors 4.0 MB/10.0 MB · 1.5 MB/s · ETA 4s");
     }
 
     #[test]

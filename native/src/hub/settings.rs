@@ -146,6 +146,25 @@ mod tests {
     }
 
     #[test]
+    fn the_token_is_the_variable_s_or_the_file_s() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let home = folder.path().to_string_lossy().into_owned();
+        let token = |variables: &[(&str, &str)]| {
+            let all = [&[("HF_HOME", home.as_str())], variables].concat();
+            Ok::<_, anyhow::Error>(settings(false, &all)?.token)
+        };
+        assert_eq!(token(&[])?, None);
+        std::fs::write(folder.path().join("token"), "hf_kept\n")?;
+        assert_eq!(token(&[])?.as_deref(), Some("hf_kept"));
+        assert_eq!(token(&[("HF_TOKEN", "hf_typed")])?.as_deref(), Some("hf_typed"));
+        let other = folder.path().join("other");
+        std::fs::write(&other, "hf_other")?;
+        let path = other.to_string_lossy();
+        assert_eq!(token(&[("HF_TOKEN_PATH", &path)])?.as_deref(), Some("hf_other"));
+        Ok(())
+    }
+
+    #[test]
     fn offline_says_by_what() -> Result<()> {
         let by = |flag, variables: &[(&'static str, &'static str)]| {
             Ok::<_, anyhow::Error>(
