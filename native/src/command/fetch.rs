@@ -45,7 +45,7 @@ fn verify(args: &FetchArgs, hub: &Hub) -> Result<()> {
     let Checked { whole, size_bytes, unknown, damaged } = all;
     if !damaged.is_empty() {
         bail!(
-            "{} of {} files in the cache are damaged:\n  {}\nexpected what the hub named them after; \
+            "{} of {} files in the cache are damaged:\n  {}\nexpected the hash that a file is named after; \
              `understudy fetch ID` gets those again that it needs, the others can be deleted",
             damaged.len(),
             damaged.len() + whole + unknown,
@@ -61,7 +61,7 @@ fn verify(args: &FetchArgs, hub: &Hub) -> Result<()> {
         _ => format!("; {unknown} more have no hash to check"),
     };
     print(&format!(
-        "{whole} files, {}: all are what the hub named them after{rest}",
+        "{whole} files, {}: every one has the hash it is named after{rest}",
         size(size_bytes)
     ))
 }

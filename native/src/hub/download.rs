@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::cache::{RepoCache, create_parent};
 use super::digest::{BUFFER, Check, read_through};
 use super::http::{Client, Fault, text_of};
-use super::progress::Transfer;
+use super::progress::{Transfer, size};
 use super::remote::Metadata;
 use crate::store;
 
@@ -47,7 +47,7 @@ pub fn download(
     let resumed = part.len > 0;
     let mut transfer = Transfer::new(quiet, &wanted.name, wanted.metadata.size, part.len);
     if resumed {
-        transfer.message(&format!("{}: continued at {} bytes", wanted.name, part.len));
+        transfer.message(&format!("{}: continued at {}", wanted.name, size(part.len)));
     }
     fetch(client, wanted, &mut part, &mut transfer)?;
     let mut checked = part.finish();
@@ -62,7 +62,11 @@ pub fn download(
     }
     if let Err(reason) = checked {
         fs::remove_file(&path).ok();
-        bail!("{}: {reason}, as the hub names it; nothing of it was kept", wanted.name);
+        bail!(
+            "{}: {reason}, as the hub names it; nothing of it was kept. If that stays so when it is \
+             fetched again, something on the way changes the file: a proxy, or the mirror of HF_ENDPOINT",
+            wanted.name
+        );
     }
     let target = cache.blob(etag);
     fs::rename(&path, &target).with_context(|| format!("cannot write {}", target.display()))?;
