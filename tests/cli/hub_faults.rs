@@ -86,6 +86,8 @@ fn a_repository_a_revision_or_a_file_that_is_not_there() {
     let message = failure(dir, &mirror, "fetch owner/none");
     assert!(message.contains("the hub has no model owner/none, or it is private"), "{message}");
     assert!(message.contains("HF_TOKEN"), "{message}");
+    let message = failure(dir, &mirror, "fetch datasets/owner/none");
+    assert!(message.contains("the hub has no data set owner/none"), "{message}");
     let message = failure(dir, &mirror, "fetch owner/tagger@v9");
     assert!(
         message.contains("model owner/tagger has no revision `v9`; expected a branch"),
