@@ -36,7 +36,7 @@ pub enum Command {
     Label(LabelArgs),
     /// Replace a model's token table by two thin matrices (SVD)
     #[command(
-        after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --out models/bert-rank-64\n  understudy finetune --base models/bert-rank-64 --data conll2003/ --out runs/factorised"
+        after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --data conll2003/ --out models/bert-rank-64\n  understudy finetune --base models/bert-rank-64 --data conll2003/ --out runs/factorised"
     )]
     Factorize(FactorizeArgs),
     /// Write a model in half precision or eight bits, with its scores and a model card
@@ -306,8 +306,14 @@ pub struct FactorizeArgs {
     /// Columns of the first factor, rows of the second
     #[arg(long, default_value_t = 64)]
     pub rank: usize,
+    /// Weigh each token by how often it stands in the train file of this folder
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Weigh each token by how often it stands in this text, one sentence a line
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub text: Vec<PathBuf>,
     /// Random factors instead of the best ones, to see what the decomposition is worth
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["data", "text"])]
     pub random: bool,
     /// Folder of the factorised model
     #[arg(long, value_name = "DIR")]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use understudy_shared::checkpoint::bundle::Bundle;
-use understudy_shared::compress::student_init::{init_embeddings, init_layers};
+use understudy_shared::compress::student_init::{SAMPLE, init_embeddings, init_layers};
 use understudy_shared::data::example::{Example, ExampleOptions};
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::model::{BertConfig, TokenClassifier};
@@ -21,9 +21,6 @@ use crate::runner::{self, Job};
 use crate::store::RunFolder;
 use crate::text_file::TextFile;
 use crate::{device, preset};
-
-/// Training examples over which the teacher's neurons are compared.
-const SAMPLE: usize = 1024;
 
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
@@ -97,14 +94,14 @@ fn new_student(
     let student = match args.init {
         None | Some(InitName::Random) => student,
         Some(InitName::Embeddings) => {
-            pollster::block_on(init_embeddings(student, config, model, theirs))?
+            pollster::block_on(init_embeddings(student, config, model, theirs, train))?
         }
         Some(InitName::Layers) => {
-            let sample = &train[..train.len().min(SAMPLE)];
             if !args.train.common.quiet {
-                eprintln!("cutting the teacher's layers, as {} sentences use them", sample.len());
+                let sample = train.len().min(SAMPLE);
+                eprintln!("cutting the teacher's layers, as {sample} sentences use them");
             }
-            pollster::block_on(init_layers(student, config, model, theirs, sample))?
+            pollster::block_on(init_layers(student, config, model, theirs, train))?
         }
     };
     Ok(device::place(student.train()))

@@ -4,7 +4,8 @@
 //! values of the token table (Mukherjee and Awadallah 2020, XtremeDistil, arXiv:2004.05686, section
 //! 3.1, who take the SVD of the word embeddings): with `E = U S Vᵀ` and `V'` the first columns of `V`,
 //! as many as the student is wide, `E V'`, and the position and type tables times the same `V'`. A
-//! student as wide as its teacher keeps the teacher's own directions.
+//! student as wide as its teacher keeps the teacher's own directions. Each row of `E` weighs as much as
+//! its token is frequent in the training text ([`super::frequency`]).
 //!
 //! **Layers.** A student as wide as its teacher can have the teacher's layers too, evenly spread from
 //! the first to the last (Sanh et al. 2019, DistilBERT, arXiv:1910.01108, section 3), with the
@@ -14,11 +15,15 @@ use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use thiserror::Error;
 
+use super::frequency::TokenCounts;
 use super::neurons::{Activations, keep_neurons};
 use super::svd::truncated_svd;
 use crate::checkpoint::weights::read_tensors;
 use crate::data::example::Example;
 use crate::model::{BertConfig, TokenClassifier};
+
+/// Training examples over which the teacher's neurons are compared.
+pub const SAMPLE: usize = 1024;
 
 /// Why a student cannot take its teacher's weights.
 #[derive(Debug, Error)]
@@ -63,7 +68,8 @@ pub enum StudentInitError {
     },
 }
 
-/// Gives a student its teacher's token, position and type tables in the student's width.
+/// Gives a student its teacher's token, position and type tables in the student's width; `text` is what
+/// it will learn from.
 ///
 /// # Errors
 ///
@@ -73,6 +79,7 @@ pub async fn init_embeddings(
     config: &BertConfig,
     teacher: &TokenClassifier,
     teacher_config: &BertConfig,
+    text: &[Example],
 ) -> Result<TokenClassifier, StudentInitError> {
     let (width, from) = (config.hidden_size, teacher_config.hidden_size);
     if width > from {
@@ -105,9 +112,12 @@ pub async fn init_embeddings(
     for (table, (_, rows)) in tables.iter_mut().zip(rows(config)) {
         table.truncate(rows * from);
     }
+    let mut counts = TokenCounts::new(teacher_config.vocab_size);
+    counts.add(text.iter().flat_map(|example| example.input_ids.iter().copied()));
+    let weights = counts.weights(config.vocab_size);
     Ok(match width == from {
-        true => same_width(student, config, tables),
-        false => narrower(student, config, from, tables),
+        true => same_width(student, config, tables, &weights),
+        false => narrower(student, config, from, tables, &weights),
     })
 }
 
@@ -116,6 +126,7 @@ fn same_width(
     mut student: TokenClassifier,
     config: &BertConfig,
     [tokens, positions, types]: [Vec<f32>; 3],
+    weights: &[f64],
 ) -> TokenClassifier {
     let width = config.hidden_size;
     let device = student.device();
@@ -130,7 +141,7 @@ fn same_width(
         ours.word_embeddings.weight = parameter(tokens, width);
         return student;
     };
-    let svd = truncated_svd(&tokens, [config.vocab_size, width], rank);
+    let svd = truncated_svd(&tokens, [config.vocab_size, width], rank, Some(weights));
     projection.weight = parameter(svd.right, width);
     ours.word_embeddings.weight = parameter(svd.left, rank);
     student
@@ -142,10 +153,11 @@ fn narrower(
     config: &BertConfig,
     from: usize,
     [tokens, positions, types]: [Vec<f32>; 3],
+    weights: &[f64],
 ) -> TokenClassifier {
     let width = config.hidden_size;
     let rank = config.embedding_rank.unwrap_or(width);
-    let svd = truncated_svd(&tokens, [config.vocab_size, from], width);
+    let svd = truncated_svd(&tokens, [config.vocab_size, from], width, Some(weights));
     let device = student.device();
     let parameter = |values: Vec<f32>, columns: usize| {
         let shape = [values.len() / columns, columns];
@@ -182,7 +194,7 @@ pub fn initial_layers(student_layers: usize, teacher_layers: usize) -> Vec<usize
 
 /// Gives a student its teacher's tables, as [`init_embeddings`] does, and its teacher's layers and
 /// classifier. Neurons that a narrower feed-forward layer has no room for are chosen and made up for by
-/// what the teacher computes on `sample`.
+/// what the teacher computes on the first [`SAMPLE`] examples of `text`.
 ///
 /// Both models have the same labels; the teacher is on a device without autodiff.
 ///
@@ -195,7 +207,7 @@ pub async fn init_layers(
     config: &BertConfig,
     teacher: &TokenClassifier,
     teacher_config: &BertConfig,
-    sample: &[Example],
+    text: &[Example],
 ) -> Result<TokenClassifier, StudentInitError> {
     let sizes = |config: &BertConfig| {
         let BertConfig { hidden_size, num_attention_heads, .. } = *config;
@@ -215,11 +227,14 @@ pub async fn init_layers(
             return Err(StudentInitError::Layers { field, student, teacher, expected });
         }
     }
-    let mut student = init_embeddings(student, config, teacher, teacher_config).await?;
+    let mut student = init_embeddings(student, config, teacher, teacher_config, text).await?;
     let chosen = initial_layers(config.num_hidden_layers, teacher_config.num_hidden_layers);
     let narrower = config.intermediate_size < teacher_config.intermediate_size;
     let activations = match narrower {
-        true => Activations::of(teacher, &chosen, sample, config.pad_token_id).await,
+        true => {
+            let sample = &text[..text.len().min(SAMPLE)];
+            Activations::of(teacher, &chosen, sample, config.pad_token_id).await
+        }
         false => vec![],
     };
     student.embeddings.layer_norm = teacher.embeddings.layer_norm.clone();
@@ -267,7 +282,7 @@ mod tests {
         let device = Device::flex();
         let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
         let fresh = TokenClassifier::init(config, 3, 2, &device);
-        pollster::block_on(init_embeddings(fresh, config, &teacher, &teacher_config()))
+        pollster::block_on(init_embeddings(fresh, config, &teacher, &teacher_config(), &sample()))
     }
 
     /// Inner products of the rows of a table.
@@ -289,6 +304,33 @@ mod tests {
             let difference = (products(theirs.val()) - products(ours.val())).abs().max();
             assert!(difference.into_scalar::<f32>() < 1e-6);
         }
+    }
+
+    #[test]
+    fn a_thin_table_keeps_the_tokens_of_the_text_best() {
+        let config = BertConfig { embedding_rank: Some(4), ..teacher_config() };
+        let device = Device::flex();
+        let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
+        let error = |input_ids: Vec<u32>| {
+            let len = input_ids.len();
+            let text = [Example {
+                sentence: 0,
+                input_ids,
+                word_ids: vec![Some(0); len],
+                counted: vec![true; len],
+                label_ids: vec![-100; len],
+            }];
+            let fresh = TokenClassifier::init(&config, 3, 2, &device);
+            let theirs = teacher_config();
+            let start = init_embeddings(fresh, &config, &teacher, &theirs, &text);
+            let thin = pollster::block_on(start).expect("as wide").embeddings;
+            let table = thin.word_embeddings.weight.val();
+            let table = table.matmul(thin.projection.expect("factorised").weight.val());
+            let lost = teacher.embeddings.word_embeddings.weight.val() - table;
+            lost.slice([0..8, 0..32]).square().mean().into_scalar::<f32>()
+        };
+        let (read, not_read) = (error((0..800).map(|n| n % 8).collect()), error(vec![]));
+        assert!(read < 0.7 * not_read, "{read} against {not_read}");
     }
 
     #[test]
