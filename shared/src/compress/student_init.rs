@@ -5,7 +5,7 @@
 //! 3.1, who take the SVD of the word embeddings): with `E = U S Vᵀ` and `V'` the first columns of `V`,
 //! as many as the student is wide, `E V'`, and the position and type tables times the same `V'`. A
 //! student as wide as its teacher keeps the teacher's own directions. Each row of `E` weighs as much as
-//! its token is frequent in the training text ([`super::frequency`]).
+//! its token is frequent in the text to learn from ([`super::frequency`]).
 //!
 //! **Layers.** A student as wide as its teacher can have the teacher's layers too, evenly spread from
 //! the first to the last (Sanh et al. 2019, DistilBERT, arXiv:1910.01108, section 3), with the
@@ -21,9 +21,6 @@ use super::svd::truncated_svd;
 use crate::checkpoint::weights::read_tensors;
 use crate::data::example::Example;
 use crate::model::{BertConfig, TokenClassifier};
-
-/// Training examples over which the teacher's neurons are compared.
-pub const SAMPLE: usize = 1024;
 
 /// Why a student cannot take its teacher's weights.
 #[derive(Debug, Error)]
@@ -68,35 +65,51 @@ pub enum StudentInitError {
     },
 }
 
-/// Gives a student its teacher's token, position and type tables in the student's width; `text` is what
-/// it will learn from.
+/// Checks that a student can take its teacher's tables.
 ///
 /// # Errors
 ///
 /// A student that is wider than its teacher or has more rows in a table.
-pub async fn init_embeddings(
-    student: TokenClassifier,
+pub fn check_embeddings(
     config: &BertConfig,
-    teacher: &TokenClassifier,
     teacher_config: &BertConfig,
-    text: &[Example],
-) -> Result<TokenClassifier, StudentInitError> {
-    let (width, from) = (config.hidden_size, teacher_config.hidden_size);
-    if width > from {
-        return Err(StudentInitError::Wider { student: width, teacher: from });
+) -> Result<(), StudentInitError> {
+    let (student, teacher) = (config.hidden_size, teacher_config.hidden_size);
+    if student > teacher {
+        return Err(StudentInitError::Wider { student, teacher });
     }
-    let rows = |config: &BertConfig| {
-        [
-            ("token table", config.vocab_size),
-            ("position table", config.max_position_embeddings),
-            ("type table", config.type_vocab_size),
-        ]
-    };
     for ((table, student), (_, teacher)) in rows(config).into_iter().zip(rows(teacher_config)) {
         if student > teacher {
             return Err(StudentInitError::Rows { table, student, teacher });
         }
     }
+    Ok(())
+}
+
+/// The tables and their rows.
+fn rows(config: &BertConfig) -> [(&'static str, usize); 3] {
+    [
+        ("token table", config.vocab_size),
+        ("position table", config.max_position_embeddings),
+        ("type table", config.type_vocab_size),
+    ]
+}
+
+/// Gives a student its teacher's token, position and type tables in the student's width; `counts` are
+/// of the text that it will learn from.
+///
+/// # Errors
+///
+/// Those of [`check_embeddings`].
+pub async fn init_embeddings(
+    student: TokenClassifier,
+    config: &BertConfig,
+    teacher: &TokenClassifier,
+    teacher_config: &BertConfig,
+    counts: &TokenCounts,
+) -> Result<TokenClassifier, StudentInitError> {
+    check_embeddings(config, teacher_config)?;
+    let from = teacher_config.hidden_size;
     let theirs = &teacher.embeddings;
     let factor = theirs.word_embeddings.weight.val().without_autodiff();
     let tokens = match &theirs.projection {
@@ -112,10 +125,8 @@ pub async fn init_embeddings(
     for (table, (_, rows)) in tables.iter_mut().zip(rows(config)) {
         table.truncate(rows * from);
     }
-    let mut counts = TokenCounts::new(teacher_config.vocab_size);
-    counts.add(text.iter().flat_map(|example| example.input_ids.iter().copied()));
     let weights = counts.weights(config.vocab_size);
-    Ok(match width == from {
+    Ok(match config.hidden_size == from {
         true => same_width(student, config, tables, &weights),
         false => narrower(student, config, from, tables, &weights),
     })
@@ -192,23 +203,16 @@ pub fn initial_layers(student_layers: usize, teacher_layers: usize) -> Vec<usize
     (0..student_layers).map(|layer| (2 * layer * last + steps) / (2 * steps)).collect()
 }
 
-/// Gives a student its teacher's tables, as [`init_embeddings`] does, and its teacher's layers and
-/// classifier. Neurons that a narrower feed-forward layer has no room for are chosen and made up for by
-/// what the teacher computes on the first [`SAMPLE`] examples of `text`.
-///
-/// Both models have the same labels; the teacher is on a device without autodiff.
+/// Checks that a student can take its teacher's layers.
 ///
 /// # Errors
 ///
-/// Those of [`init_embeddings`], and a student of another width or number of heads, with more layers
+/// Those of [`check_embeddings`], and a student of another width or number of heads, with more layers
 /// or a wider feed-forward layer.
-pub async fn init_layers(
-    student: TokenClassifier,
+pub fn check_layers(
     config: &BertConfig,
-    teacher: &TokenClassifier,
     teacher_config: &BertConfig,
-    text: &[Example],
-) -> Result<TokenClassifier, StudentInitError> {
+) -> Result<(), StudentInitError> {
     let sizes = |config: &BertConfig| {
         let BertConfig { hidden_size, num_attention_heads, .. } = *config;
         let BertConfig { num_hidden_layers, intermediate_size, .. } = *config;
@@ -227,14 +231,32 @@ pub async fn init_layers(
             return Err(StudentInitError::Layers { field, student, teacher, expected });
         }
     }
-    let mut student = init_embeddings(student, config, teacher, teacher_config, text).await?;
+    check_embeddings(config, teacher_config)
+}
+
+/// Gives a student its teacher's tables, as [`init_embeddings`] does, and its teacher's layers and
+/// classifier. Neurons that a narrower feed-forward layer has no room for are chosen and made up for by
+/// what the teacher computes on `sample`.
+///
+/// Both models have the same labels; the teacher is on a device without autodiff.
+///
+/// # Errors
+///
+/// Those of [`check_layers`].
+pub async fn init_layers(
+    student: TokenClassifier,
+    config: &BertConfig,
+    teacher: &TokenClassifier,
+    teacher_config: &BertConfig,
+    counts: &TokenCounts,
+    sample: &[Example],
+) -> Result<TokenClassifier, StudentInitError> {
+    check_layers(config, teacher_config)?;
+    let mut student = init_embeddings(student, config, teacher, teacher_config, counts).await?;
     let chosen = initial_layers(config.num_hidden_layers, teacher_config.num_hidden_layers);
     let narrower = config.intermediate_size < teacher_config.intermediate_size;
     let activations = match narrower {
-        true => {
-            let sample = &text[..text.len().min(SAMPLE)];
-            Activations::of(teacher, &chosen, sample, config.pad_token_id).await
-        }
+        true => Activations::of(teacher, &chosen, sample, config.pad_token_id).await,
         false => vec![],
     };
     student.embeddings.layer_norm = teacher.embeddings.layer_norm.clone();
@@ -282,7 +304,8 @@ mod tests {
         let device = Device::flex();
         let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
         let fresh = TokenClassifier::init(config, 3, 2, &device);
-        pollster::block_on(init_embeddings(fresh, config, &teacher, &teacher_config(), &sample()))
+        let counts = TokenCounts::new(60);
+        pollster::block_on(init_embeddings(fresh, config, &teacher, &teacher_config(), &counts))
     }
 
     /// Inner products of the rows of a table.
@@ -311,25 +334,19 @@ mod tests {
         let config = BertConfig { embedding_rank: Some(4), ..teacher_config() };
         let device = Device::flex();
         let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
-        let error = |input_ids: Vec<u32>| {
-            let len = input_ids.len();
-            let text = [Example {
-                sentence: 0,
-                input_ids,
-                word_ids: vec![Some(0); len],
-                counted: vec![true; len],
-                label_ids: vec![-100; len],
-            }];
+        let error = |tokens: &[u32]| {
+            let mut counts = TokenCounts::new(60);
+            counts.add(tokens.iter().copied());
             let fresh = TokenClassifier::init(&config, 3, 2, &device);
             let theirs = teacher_config();
-            let start = init_embeddings(fresh, &config, &teacher, &theirs, &text);
+            let start = init_embeddings(fresh, &config, &teacher, &theirs, &counts);
             let thin = pollster::block_on(start).expect("as wide").embeddings;
             let table = thin.word_embeddings.weight.val();
             let table = table.matmul(thin.projection.expect("factorised").weight.val());
             let lost = teacher.embeddings.word_embeddings.weight.val() - table;
             lost.slice([0..8, 0..32]).square().mean().into_scalar::<f32>()
         };
-        let (read, not_read) = (error((0..800).map(|n| n % 8).collect()), error(vec![]));
+        let (read, not_read) = (error(&[0, 1, 2, 3, 4, 5, 6, 7].repeat(100)), error(&[]));
         assert!(read < 0.7 * not_read, "{read} against {not_read}");
     }
 
@@ -384,7 +401,8 @@ mod tests {
         let device = Device::flex();
         let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
         let fresh = TokenClassifier::init(config, 3, 2, &device);
-        pollster::block_on(init_layers(fresh, config, &teacher, &teacher_config(), &sample()))
+        let (theirs, counts) = (teacher_config(), TokenCounts::new(60));
+        pollster::block_on(init_layers(fresh, config, &teacher, &theirs, &counts, &sample()))
     }
 
     fn logits(model: &TokenClassifier) -> Tensor<3> {
