@@ -38,7 +38,7 @@ pub enum Command {
     Label(LabelArgs),
     /// Replace a model's token table by two thin matrices (SVD)
     #[command(
-        after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --out models/bert-rank-64\n  understudy finetune --base models/bert-rank-64 --data conll2003/ --out runs/factorised"
+        after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --data conll2003/ --out models/bert-rank-64\n  understudy finetune --base models/bert-rank-64 --data conll2003/ --out runs/factorised"
     )]
     Factorize(FactorizeArgs),
     /// Write a model in half precision or eight bits, with its scores and a model card

@@ -148,8 +148,13 @@ fn finetune_distil_evaluate_and_tag_by_id() {
     assert_eq!(offline["word"], by_id["word"]);
     let label = "label --teacher owner/tagger --data owner/sentences --cache {dir}/cache";
     assert_eq!(json_of(dir, &mirror, label)["chunks"], 1);
-    let factorize = "factorize --model owner/tagger --rank 4 --out {dir}/thin";
-    assert_eq!(json_of(dir, &mirror, factorize)["rank"], 4);
+    let factorize =
+        "factorize --model owner/tagger --rank 4 --data owner/sentences --out {dir}/thin";
+    let thin = json_of(dir, &mirror, factorize);
+    assert_eq!(
+        (&thin["rank"], &thin["weighted_by"]["files"][0]["sentences"]),
+        (&json!(4), &json!(60))
+    );
     let export = "export --model owner/tagger --data owner/sentences --out {dir}/small";
     let exported = json_of(dir, &mirror, export);
     assert_eq!(exported["source"]["path"], "model.safetensors");

@@ -41,6 +41,30 @@ fn a_factorised_teacher_tags_and_multiplied_out_it_scores_the_same() {
 }
 
 #[test]
+fn a_table_is_cut_for_the_text_that_it_is_told_of() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    let text = "Ralville spoke .\nRalville did not .\n".repeat(500);
+    std::fs::write(dir.join("text.txt"), text).expect("a text");
+    let cut = |flags: &str, out: &str| {
+        let arguments = "factorize --model {tiny}/teacher --rank 4 --json --quiet";
+        json(dir, &format!("{arguments} --out {{dir}}/{out} {flags}"))
+    };
+    let plain = cut("", "plain");
+    let by_text = cut("--text {dir}/text.txt", "text");
+    let by_both = cut("--data {dir}/data --text {dir}/text.txt", "both");
+    assert!(plain["weighted_by"].is_null());
+    let error = |report: &Value| report["relative_error"].as_f64().expect("an error");
+    assert!(error(&by_text) < error(&plain));
+    let of = |report: &Value, key: &str| report["weighted_by"][key].as_u64().expect("a number");
+    assert!(of(&by_text, "distinct") < of(&by_both, "distinct"));
+    assert!(of(&by_text, "tokens") > 1000 && of(&by_text, "tokens") < of(&by_both, "tokens"));
+    let files = by_both["weighted_by"]["files"].as_array().expect("files");
+    assert_eq!((files.len(), &files[1]["sentences"]), (2, &Value::from(1000)));
+}
+
+#[test]
 fn a_factorised_encoder_can_be_fine_tuned_and_a_factorised_student_distilled() {
     let dir = tempdir().expect("a folder");
     let dir = dir.path();

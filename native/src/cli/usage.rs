@@ -140,8 +140,15 @@ pub struct FactorizeArgs {
     /// Columns of the first factor, rows of the second
     #[arg(long, default_value_t = 64)]
     pub rank: usize,
+    /// Weigh each token by how often it stands in the train file of this folder, or of this data set of
+    /// the hub
+    #[arg(long, value_name = "DIR|ID")]
+    pub data: Option<PathBuf>,
+    /// Weigh each token by how often it stands in this text, one sentence a line
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub text: Vec<PathBuf>,
     /// Random factors instead of the best ones, to see what the decomposition is worth
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["data", "text"])]
     pub random: bool,
     /// Folder of the factorised model
     #[arg(long, value_name = "DIR")]

@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use understudy_shared::checkpoint::bundle::Bundle;
-use understudy_shared::compress::student_init::{init_embeddings, init_layers};
+use understudy_shared::compress::frequency::TokenCounts;
+use understudy_shared::compress::student_init::{
+    check_embeddings, check_layers, init_embeddings, init_layers,
+};
 use understudy_shared::data::example::{Example, ExampleOptions};
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::model::{BertConfig, TokenClassifier};
@@ -44,6 +47,11 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     let teacher = files.load(&device::device())?;
     check_labels(&splits, &teacher.labels, &args.teacher)?;
     let student = preset::student(args, teacher.config.vocab_size, teacher.config.pad_token_id)?;
+    match args.init {
+        None | Some(InitName::Random) => {}
+        Some(InitName::Embeddings) => check_embeddings(&student, &teacher.config)?,
+        Some(InitName::Layers) => check_layers(&student, &teacher.config)?,
+    }
     let most = student.max_position_embeddings.min(teacher.config.max_position_embeddings);
     let options = preset::example_options(&args.train, most)?;
     let mut inputs = runner::split_files(&splits);
@@ -51,8 +59,9 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     inputs.extend(texts.iter().map(|text| text.file.clone()));
     let runner::Prepared { train, dev, test } =
         runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options)?;
-    let model = new_student(args, &student, &teacher, &train)?;
-    let corpus = label(args, &files, &teacher, train, (&texts, &options))?;
+    let sample = train[..train.len().min(SAMPLE)].to_vec();
+    let (corpus, counts) = label(args, &files, &teacher, train, (&texts, &options))?;
+    let model = new_student(args, &student, &teacher, (&counts, &sample))?;
     if args.train.warmup_steps.is_none() {
         config.warmup_steps = total_steps(&config, &corpus) / 10;
     }
@@ -94,7 +103,7 @@ fn new_student(
     args: &DistillArgs,
     config: &BertConfig,
     teacher: &Bundle,
-    train: &[Example],
+    (counts, sample): (&TokenCounts, &[Example]),
 ) -> Result<TokenClassifier> {
     let (seed, num_labels) = (args.train.common.seed, teacher.labels.len());
     let student = TokenClassifier::init(config, num_labels, seed, &device::device());
@@ -102,14 +111,13 @@ fn new_student(
     let student = match args.init {
         None | Some(InitName::Random) => student,
         Some(InitName::Embeddings) => {
-            pollster::block_on(init_embeddings(student, config, model, theirs))?
+            pollster::block_on(init_embeddings(student, config, model, theirs, counts))?
         }
         Some(InitName::Layers) => {
-            let sample = &train[..train.len().min(SAMPLE)];
             if !args.train.common.quiet {
                 eprintln!("cutting the teacher's layers, as {} sentences use them", sample.len());
             }
-            pollster::block_on(init_layers(student, config, model, theirs, sample))?
+            pollster::block_on(init_layers(student, config, model, theirs, counts, sample))?
         }
     };
     Ok(device::place(student.train()))
@@ -136,14 +144,20 @@ fn check_labels(splits: &Splits, labels: &LabelSet, teacher: &Path) -> Result<()
     Ok(())
 }
 
-/// The training examples and the text with the teacher's logits.
+/// The training examples and the text with the teacher's logits, and how often each token stands in
+/// them.
 fn label(
     args: &DistillArgs,
     files: &BundleDir,
     teacher: &Bundle,
     train: Vec<Example>,
     (texts, options): (&[TextFile], &ExampleOptions),
-) -> Result<Corpus> {
+) -> Result<(Corpus, TokenCounts)> {
+    let mut counts = TokenCounts::new(teacher.config.vocab_size);
+    let mut count = |examples: &[Example]| {
+        counts.add(examples.iter().flat_map(|example| example.input_ids.iter().copied()));
+    };
+    count(&train);
     let quiet = args.train.common.quiet;
     let sentences = train.len() + texts.iter().map(|text| text.sentences).sum::<usize>();
     let cache = args.cache.as_deref();
@@ -151,12 +165,15 @@ fn label(
     let logits = labelling.label(&train)?;
     let mut corpus = Corpus::new(train, logits);
     for text in texts {
-        labelling.label_text(text, options, |examples, labelled| corpus.add(examples, labelled))?;
+        labelling.label_text(text, options, |examples, labelled| {
+            count(examples);
+            corpus.add(examples, labelled)
+        })?;
     }
-    let counts = labelling.counts();
-    if !quiet && counts.all_kept() {
-        let whence = if counts.kept == 0 { "from" } else { "kept in" };
+    let labelled = labelling.counts();
+    if !quiet && labelled.all_kept() {
+        let whence = if labelled.kept == 0 { "from" } else { "kept in" };
         eprintln!("teacher logits: {whence} {}", labelling.folder().display());
     }
-    Ok(corpus)
+    Ok((corpus, counts))
 }

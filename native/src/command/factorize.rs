@@ -6,22 +6,33 @@ use serde_json::json;
 use understudy_shared::checkpoint::bundle::{Bundle, to_files};
 use understudy_shared::checkpoint::weights::{StoredAs, read_back};
 use understudy_shared::compress::factorize::{Spectrum, factorize, with_random_factors};
+use understudy_shared::compress::frequency::TokenCounts;
+use understudy_shared::data::tokenize::SubwordTokenizer;
+use understudy_shared::model::BertConfig;
 
 use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::chart::{Chart, Series, Stroke, standalone};
 use crate::cli::FactorizeArgs;
 use crate::hub::Hub;
-use crate::{device, store};
+use crate::report::FileHash;
+use crate::text_file::TextFile;
+use crate::{dataset, device, preset, store};
+
+/// Sentences that are counted together.
+const CHUNK: usize = 2048;
 
 /// Factorises.
 pub fn run(args: &FactorizeArgs) -> Result<()> {
     store::expect_new(&args.out)?;
-    let files = BundleDir::read(&Hub::new(&args.common)?.model(&args.model, true)?)?;
+    let hub = Hub::new(&args.common)?;
+    let files = BundleDir::read(&hub.model(&args.model, true)?)?;
     let (bundle, is_tagger) = files.load_any(&device::device())?;
     let before = bundle.num_params(is_tagger);
-    let Bundle { model, config, labels, .. } = bundle;
-    let factorized = pollster::block_on(factorize(model, &config, args.rank));
+    let Bundle { model, config, labels, tokenizer } = bundle;
+    let counted = count(args, &hub, &tokenizer, &config)?;
+    let counts = counted.as_ref().map(|(counts, _)| counts);
+    let factorized = pollster::block_on(factorize(model, &config, args.rank, counts));
     let (mut model, config, spectrum) =
         factorized.with_context(|| args.model.display().to_string())?;
     if args.random {
@@ -40,6 +51,10 @@ pub fn run(args: &FactorizeArgs) -> Result<()> {
         "singular_values": spectrum.singular_values,
         "source_sha256": files.weights_hash().sha256,
     });
+    if let Some((counts, files)) = &counted {
+        report["weighted_by"] =
+            json!({ "tokens": counts.total(), "distinct": counts.distinct(), "files": files });
+    }
     if !args.random {
         report["mass_kept"] = json!(spectrum.mass_kept);
         report["relative_error"] = json!(spectrum.relative_error);
@@ -54,9 +69,17 @@ pub fn run(args: &FactorizeArgs) -> Result<()> {
     let kept = match args.random {
         true => "random factors: nothing of the table is kept".to_owned(),
         false => format!(
-            "{:.2} % of the singular values' mass kept, relative error {:.4}",
+            "{:.2} % of the singular values' mass kept, relative error {:.4}{}",
             100.0 * spectrum.mass_kept,
-            spectrum.relative_error
+            spectrum.relative_error,
+            match counts {
+                None => ", each token of the vocabulary once".to_owned(),
+                Some(counts) => format!(
+                    ", over {} tokens of text, {} of them distinct",
+                    counts.total(),
+                    counts.distinct()
+                ),
+            }
         ),
     };
     print(&format!(
@@ -65,6 +88,32 @@ pub fn run(args: &FactorizeArgs) -> Result<()> {
         args.out.display(),
         args.out.join("spectrum.svg").display()
     ))
+}
+
+/// How often each token stands in the text to weigh by, if there is some, and its files.
+fn count(
+    args: &FactorizeArgs,
+    hub: &Hub,
+    tokenizer: &SubwordTokenizer,
+    config: &BertConfig,
+) -> Result<Option<(TokenCounts, Vec<FileHash>)>> {
+    let (mut counts, mut files) = (TokenCounts::new(config.vocab_size), vec![]);
+    if let Some(folder) = &args.data {
+        let train = dataset::read_train(&hub.data(folder, dataset::files_of)?)?;
+        for sentence in &train.sentences {
+            counts.add(tokenizer.encode_words(&sentence.tokens)?.ids);
+        }
+        files.push(train.file);
+    }
+    let options = preset::window_options(None, config.max_position_embeddings)?;
+    for path in &args.text {
+        let text = TextFile::check(path)?;
+        for examples in text.chunks(CHUNK, tokenizer, &options)? {
+            counts.add(examples?.into_iter().flat_map(|example| example.input_ids));
+        }
+        files.push(text.file);
+    }
+    Ok((!files.is_empty()).then_some((counts, files)))
 }
 
 /// The singular values, largest first, and where they were cut.

@@ -10,6 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::frequency::TokenCounts;
 use super::svd::{TruncatedSvd, truncated_svd};
 use crate::checkpoint::weights::read_tensors;
 use crate::model::{BertConfig, TokenClassifier};
@@ -53,11 +54,11 @@ pub enum FactorizeError {
 pub struct Spectrum {
     /// Singular values that were kept.
     pub rank: usize,
-    /// All singular values, largest first.
+    /// All singular values, largest first; of the table with its rows' weights, where they have some.
     pub singular_values: Vec<f64>,
     /// `Σ kept σ / Σ σ`, 0 to 1.
     pub mass_kept: f64,
-    /// `‖A − A'‖ / ‖A‖` in the Frobenius norm, 0 to 1.
+    /// `‖A − A'‖ / ‖A‖` in the Frobenius norm, weighted as the rows are, 0 to 1.
     pub relative_error: f64,
 }
 
@@ -80,7 +81,8 @@ impl Spectrum {
 /// Replaces the dense token table by its best factors of `rank`; returns the model, its
 /// configuration, and what was kept.
 ///
-/// The first factor is `U S`, the second `Vᵀ`.
+/// With `counts` the factors are the best over the text that was counted, else over the vocabulary,
+/// each token once. The second factor is `Vᵀ`, the first the table times `V`.
 ///
 /// # Errors
 ///
@@ -89,6 +91,7 @@ pub async fn factorize(
     model: TokenClassifier,
     config: &BertConfig,
     rank: usize,
+    counts: Option<&TokenCounts>,
 ) -> Result<(TokenClassifier, BertConfig, Spectrum), FactorizeError> {
     if let Some(rank) = config.embedding_rank {
         return Err(FactorizeError::AlreadyFactorized { rank });
@@ -100,7 +103,8 @@ pub async fn factorize(
         return Err(FactorizeError::Rank { rank, most, vocab_size, hidden_size });
     }
     let table = read(model.embeddings.word_embeddings.weight.val()).await;
-    let svd = truncated_svd(&table, [vocab_size, hidden_size], rank);
+    let weights = counts.map(|counts| counts.weights(vocab_size));
+    let svd = truncated_svd(&table, [vocab_size, hidden_size], rank, weights.as_deref());
     let TruncatedSvd { left, right, singular_values } = svd;
     let factors = [(left, [vocab_size, rank]), (right, [rank, hidden_size])];
     let config = BertConfig { embedding_rank: Some(rank), ..config.clone() };
@@ -181,7 +185,7 @@ mod tests {
     fn factors_multiplied_out_are_the_factorised_model() {
         let config = BertConfig::tiny(60);
         let (factorized, smaller, spectrum) =
-            pollster::block_on(factorize(model(&config), &config, 8)).expect("dense");
+            pollster::block_on(factorize(model(&config), &config, 8, None)).expect("dense");
         assert_eq!(smaller.embedding_rank, Some(8));
         let saved = 60 * 32 - 8 * (60 + 32);
         assert_eq!(model(&config).num_params() - factorized.num_params(), saved);
@@ -193,12 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn tokens_that_were_counted_are_kept_better_and_the_error_is_theirs() {
+        let config = BertConfig::tiny(60);
+        let mut counts = TokenCounts::new(60);
+        counts.add((0..1000).map(|n| [1, 7, 30, 59][n % 4]));
+        let cut = |counts| {
+            let cut = pollster::block_on(factorize(model(&config), &config, 6, counts));
+            let (cut, _, spectrum) = cut.expect("dense");
+            (difference(&cut, &model(&config)), spectrum.relative_error)
+        };
+        let (plain, weighted) = (cut(None), cut(Some(&counts)));
+        assert!(weighted.0 < 0.3 * plain.0, "{weighted:?} against {plain:?}");
+        assert!(weighted.1 < 0.3 * plain.1, "{weighted:?} against {plain:?}");
+    }
+
+    #[test]
     fn a_table_of_low_rank_loses_nothing() {
         let config = BertConfig { embedding_rank: Some(4), ..BertConfig::tiny(60) };
         let low = model(&config);
         let (dense, config) = pollster::block_on(densify(low, &config)).expect("factorised");
         let (again, _, spectrum) =
-            pollster::block_on(factorize(dense.clone(), &config, 4)).expect("dense");
+            pollster::block_on(factorize(dense.clone(), &config, 4, None)).expect("dense");
         assert!(spectrum.relative_error < 1e-6 && spectrum.mass_kept > 1.0 - 1e-6);
         assert!(difference(&dense, &again) < 1e-5);
     }
@@ -207,7 +226,7 @@ mod tests {
     fn ranks_that_save_nothing_are_refused() {
         let config = BertConfig::tiny(60);
         for rank in [0, 21, 32] {
-            let error = pollster::block_on(factorize(model(&config), &config, rank));
+            let error = pollster::block_on(factorize(model(&config), &config, rank, None));
             let message = error.expect_err("out of range").to_string();
             assert!(message.contains("expected 1 to 20"), "{message}");
         }
@@ -216,7 +235,7 @@ mod tests {
     #[test]
     fn twice_and_back_twice_are_errors() {
         let config = BertConfig { embedding_rank: Some(4), ..BertConfig::tiny(60) };
-        let twice = pollster::block_on(factorize(model(&config), &config, 2));
+        let twice = pollster::block_on(factorize(model(&config), &config, 2, None));
         assert!(matches!(twice, Err(FactorizeError::AlreadyFactorized { rank: 4 })));
         let config = BertConfig::tiny(60);
         let back = pollster::block_on(densify(model(&config), &config));

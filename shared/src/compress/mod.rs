@@ -2,6 +2,7 @@
 //! first weights from its teacher's.
 
 pub mod factorize;
+pub mod frequency;
 pub mod neurons;
 pub mod student_init;
 pub mod svd;

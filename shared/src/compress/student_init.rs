@@ -4,7 +4,8 @@
 //! values of the token table (Mukherjee and Awadallah 2020, XtremeDistil, arXiv:2004.05686, section
 //! 3.1, who take the SVD of the word embeddings): with `E = U S Vᵀ` and `V'` the first columns of `V`,
 //! as many as the student is wide, `E V'`, and the position and type tables times the same `V'`. A
-//! student as wide as its teacher keeps the teacher's own directions.
+//! student as wide as its teacher keeps the teacher's own directions. Each row of `E` weighs as much as
+//! its token is frequent in the text to learn from ([`super::frequency`]).
 //!
 //! **Layers.** A student as wide as its teacher can have the teacher's layers too, evenly spread from
 //! the first to the last (Sanh et al. 2019, DistilBERT, arXiv:1910.01108, section 3), with the
@@ -14,6 +15,7 @@ use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use thiserror::Error;
 
+use super::frequency::TokenCounts;
 use super::neurons::{Activations, keep_neurons};
 use super::svd::truncated_svd;
 use crate::checkpoint::weights::read_tensors;
@@ -63,33 +65,51 @@ pub enum StudentInitError {
     },
 }
 
-/// Gives a student its teacher's token, position and type tables in the student's width.
+/// Checks that a student can take its teacher's tables.
 ///
 /// # Errors
 ///
 /// A student that is wider than its teacher or has more rows in a table.
-pub async fn init_embeddings(
-    student: TokenClassifier,
+pub fn check_embeddings(
     config: &BertConfig,
-    teacher: &TokenClassifier,
     teacher_config: &BertConfig,
-) -> Result<TokenClassifier, StudentInitError> {
-    let (width, from) = (config.hidden_size, teacher_config.hidden_size);
-    if width > from {
-        return Err(StudentInitError::Wider { student: width, teacher: from });
+) -> Result<(), StudentInitError> {
+    let (student, teacher) = (config.hidden_size, teacher_config.hidden_size);
+    if student > teacher {
+        return Err(StudentInitError::Wider { student, teacher });
     }
-    let rows = |config: &BertConfig| {
-        [
-            ("token table", config.vocab_size),
-            ("position table", config.max_position_embeddings),
-            ("type table", config.type_vocab_size),
-        ]
-    };
     for ((table, student), (_, teacher)) in rows(config).into_iter().zip(rows(teacher_config)) {
         if student > teacher {
             return Err(StudentInitError::Rows { table, student, teacher });
         }
     }
+    Ok(())
+}
+
+/// The tables and their rows.
+fn rows(config: &BertConfig) -> [(&'static str, usize); 3] {
+    [
+        ("token table", config.vocab_size),
+        ("position table", config.max_position_embeddings),
+        ("type table", config.type_vocab_size),
+    ]
+}
+
+/// Gives a student its teacher's token, position and type tables in the student's width; `counts` are
+/// of the text that it will learn from.
+///
+/// # Errors
+///
+/// Those of [`check_embeddings`].
+pub async fn init_embeddings(
+    student: TokenClassifier,
+    config: &BertConfig,
+    teacher: &TokenClassifier,
+    teacher_config: &BertConfig,
+    counts: &TokenCounts,
+) -> Result<TokenClassifier, StudentInitError> {
+    check_embeddings(config, teacher_config)?;
+    let from = teacher_config.hidden_size;
     let theirs = &teacher.embeddings;
     let factor = theirs.word_embeddings.weight.val().without_autodiff();
     let tokens = match &theirs.projection {
@@ -105,9 +125,10 @@ pub async fn init_embeddings(
     for (table, (_, rows)) in tables.iter_mut().zip(rows(config)) {
         table.truncate(rows * from);
     }
-    Ok(match width == from {
-        true => same_width(student, config, tables),
-        false => narrower(student, config, from, tables),
+    let weights = counts.weights(config.vocab_size);
+    Ok(match config.hidden_size == from {
+        true => same_width(student, config, tables, &weights),
+        false => narrower(student, config, from, tables, &weights),
     })
 }
 
@@ -116,6 +137,7 @@ fn same_width(
     mut student: TokenClassifier,
     config: &BertConfig,
     [tokens, positions, types]: [Vec<f32>; 3],
+    weights: &[f64],
 ) -> TokenClassifier {
     let width = config.hidden_size;
     let device = student.device();
@@ -130,7 +152,7 @@ fn same_width(
         ours.word_embeddings.weight = parameter(tokens, width);
         return student;
     };
-    let svd = truncated_svd(&tokens, [config.vocab_size, width], rank);
+    let svd = truncated_svd(&tokens, [config.vocab_size, width], rank, Some(weights));
     projection.weight = parameter(svd.right, width);
     ours.word_embeddings.weight = parameter(svd.left, rank);
     student
@@ -142,10 +164,11 @@ fn narrower(
     config: &BertConfig,
     from: usize,
     [tokens, positions, types]: [Vec<f32>; 3],
+    weights: &[f64],
 ) -> TokenClassifier {
     let width = config.hidden_size;
     let rank = config.embedding_rank.unwrap_or(width);
-    let svd = truncated_svd(&tokens, [config.vocab_size, from], width);
+    let svd = truncated_svd(&tokens, [config.vocab_size, from], width, Some(weights));
     let device = student.device();
     let parameter = |values: Vec<f32>, columns: usize| {
         let shape = [values.len() / columns, columns];
@@ -180,23 +203,16 @@ pub fn initial_layers(student_layers: usize, teacher_layers: usize) -> Vec<usize
     (0..student_layers).map(|layer| (2 * layer * last + steps) / (2 * steps)).collect()
 }
 
-/// Gives a student its teacher's tables, as [`init_embeddings`] does, and its teacher's layers and
-/// classifier. Neurons that a narrower feed-forward layer has no room for are chosen and made up for by
-/// what the teacher computes on `sample`.
-///
-/// Both models have the same labels; the teacher is on a device without autodiff.
+/// Checks that a student can take its teacher's layers.
 ///
 /// # Errors
 ///
-/// Those of [`init_embeddings`], and a student of another width or number of heads, with more layers
+/// Those of [`check_embeddings`], and a student of another width or number of heads, with more layers
 /// or a wider feed-forward layer.
-pub async fn init_layers(
-    student: TokenClassifier,
+pub fn check_layers(
     config: &BertConfig,
-    teacher: &TokenClassifier,
     teacher_config: &BertConfig,
-    sample: &[Example],
-) -> Result<TokenClassifier, StudentInitError> {
+) -> Result<(), StudentInitError> {
     let sizes = |config: &BertConfig| {
         let BertConfig { hidden_size, num_attention_heads, .. } = *config;
         let BertConfig { num_hidden_layers, intermediate_size, .. } = *config;
@@ -215,7 +231,28 @@ pub async fn init_layers(
             return Err(StudentInitError::Layers { field, student, teacher, expected });
         }
     }
-    let mut student = init_embeddings(student, config, teacher, teacher_config).await?;
+    check_embeddings(config, teacher_config)
+}
+
+/// Gives a student its teacher's tables, as [`init_embeddings`] does, and its teacher's layers and
+/// classifier. Neurons that a narrower feed-forward layer has no room for are chosen and made up for by
+/// what the teacher computes on `sample`.
+///
+/// Both models have the same labels; the teacher is on a device without autodiff.
+///
+/// # Errors
+///
+/// Those of [`check_layers`].
+pub async fn init_layers(
+    student: TokenClassifier,
+    config: &BertConfig,
+    teacher: &TokenClassifier,
+    teacher_config: &BertConfig,
+    counts: &TokenCounts,
+    sample: &[Example],
+) -> Result<TokenClassifier, StudentInitError> {
+    check_layers(config, teacher_config)?;
+    let mut student = init_embeddings(student, config, teacher, teacher_config, counts).await?;
     let chosen = initial_layers(config.num_hidden_layers, teacher_config.num_hidden_layers);
     let narrower = config.intermediate_size < teacher_config.intermediate_size;
     let activations = match narrower {
@@ -267,7 +304,8 @@ mod tests {
         let device = Device::flex();
         let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
         let fresh = TokenClassifier::init(config, 3, 2, &device);
-        pollster::block_on(init_embeddings(fresh, config, &teacher, &teacher_config()))
+        let counts = TokenCounts::new(60);
+        pollster::block_on(init_embeddings(fresh, config, &teacher, &teacher_config(), &counts))
     }
 
     /// Inner products of the rows of a table.
@@ -289,6 +327,27 @@ mod tests {
             let difference = (products(theirs.val()) - products(ours.val())).abs().max();
             assert!(difference.into_scalar::<f32>() < 1e-6);
         }
+    }
+
+    #[test]
+    fn a_thin_table_keeps_the_tokens_of_the_text_best() {
+        let config = BertConfig { embedding_rank: Some(4), ..teacher_config() };
+        let device = Device::flex();
+        let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
+        let error = |tokens: &[u32]| {
+            let mut counts = TokenCounts::new(60);
+            counts.add(tokens.iter().copied());
+            let fresh = TokenClassifier::init(&config, 3, 2, &device);
+            let theirs = teacher_config();
+            let start = init_embeddings(fresh, &config, &teacher, &theirs, &counts);
+            let thin = pollster::block_on(start).expect("as wide").embeddings;
+            let table = thin.word_embeddings.weight.val();
+            let table = table.matmul(thin.projection.expect("factorised").weight.val());
+            let lost = teacher.embeddings.word_embeddings.weight.val() - table;
+            lost.slice([0..8, 0..32]).square().mean().into_scalar::<f32>()
+        };
+        let (read, not_read) = (error(&[0, 1, 2, 3, 4, 5, 6, 7].repeat(100)), error(&[]));
+        assert!(read < 0.7 * not_read, "{read} against {not_read}");
     }
 
     #[test]
@@ -342,7 +401,8 @@ mod tests {
         let device = Device::flex();
         let teacher = TokenClassifier::init(&teacher_config(), 3, 1, &device);
         let fresh = TokenClassifier::init(config, 3, 2, &device);
-        pollster::block_on(init_layers(fresh, config, &teacher, &teacher_config(), &sample()))
+        let (theirs, counts) = (teacher_config(), TokenCounts::new(60));
+        pollster::block_on(init_layers(fresh, config, &teacher, &theirs, &counts, &sample()))
     }
 
     fn logits(model: &TokenClassifier) -> Tensor<3> {

@@ -4,6 +4,9 @@
 //! with their vectors leave the smallest squared error of all matrices of that rank. `V` and `S²` are
 //! the eigenvectors and eigenvalues of the Gram matrix `Aᵀ A`, which is small (768 × 768 for BERT) and
 //! is summed and decomposed in `f64`; then `U S = A V`.
+//!
+//! Rows can have weights: with `W` diagonal, `V` comes from the decomposition of `W^½ A`, and `A V Vᵀ`
+//! has the smallest weighted squared error.
 
 use nalgebra::{DMatrix, SymmetricEigen};
 
@@ -13,27 +16,46 @@ const BLOCK: usize = 2048;
 /// `left · right` approximates the matrix.
 #[derive(Clone, Debug)]
 pub struct TruncatedSvd {
-    /// `U S`, `[rows, rank]`, row by row.
+    /// `A V`, which is `U S` where all rows weigh the same; `[rows, rank]`, row by row.
     pub left: Vec<f32>,
     /// `Vᵀ`, `[rank, columns]`, row by row; its rows are orthonormal.
     pub right: Vec<f32>,
-    /// All singular values, largest first.
+    /// All singular values, of the matrix with its weights, largest first.
     pub singular_values: Vec<f64>,
 }
 
-/// Decomposes `values`, `[rows, columns]` row by row.
+/// Decomposes `values`, `[rows, columns]` row by row; `weights` has a number for each row, none of
+/// them below 0, or all weigh 1.
 ///
 /// The sign of each pair of vectors is such that the largest component of the right one is positive.
 ///
 /// # Panics
 ///
-/// If `rank` is 0 or more than `columns`, or if `values` has another length.
-pub fn truncated_svd(values: &[f32], [rows, columns]: [usize; 2], rank: usize) -> TruncatedSvd {
+/// If `rank` is 0 or more than `columns`, or if `values` or `weights` has another length.
+pub fn truncated_svd(
+    values: &[f32],
+    [rows, columns]: [usize; 2],
+    rank: usize,
+    weights: Option<&[f64]>,
+) -> TruncatedSvd {
     assert_eq!(values.len(), rows * columns, "values of a {rows} × {columns} matrix");
     assert!((1..=columns).contains(&rank), "rank {rank} of a matrix with {columns} columns");
+    assert!(
+        weights.is_none_or(|weights| weights.len() == rows),
+        "a weight for each of {rows} rows"
+    );
     let blocks = || values.chunks(BLOCK * columns).map(|block| to_f64(block, columns));
-    let gram = blocks()
-        .fold(DMatrix::zeros(columns, columns), |sum, block| sum + block.transpose() * block);
+    let mut gram = DMatrix::zeros(columns, columns);
+    for (number, block) in blocks().enumerate() {
+        let mut weighted = block.clone();
+        if let Some(weights) = weights {
+            let weights = &weights[number * BLOCK..];
+            for (mut row, weight) in weighted.row_iter_mut().zip(weights) {
+                row *= *weight;
+            }
+        }
+        gram += block.transpose() * weighted;
+    }
     let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(gram);
     let mut order: Vec<usize> = (0..columns).collect();
     order.sort_by(|a, b| eigenvalues[*b].total_cmp(&eigenvalues[*a]));
@@ -97,7 +119,7 @@ mod tests {
 
     #[test]
     fn singular_values_are_the_strengths_largest_first() {
-        let svd = truncated_svd(&matrix(&[2.0, 5.0, 0.5]), [8, 4], 2);
+        let svd = truncated_svd(&matrix(&[2.0, 5.0, 0.5]), [8, 4], 2, None);
         for (found, want) in svd.singular_values.iter().zip([5.0, 2.0, 0.5, 0.0]) {
             assert!((found - want).abs() < 1e-6, "{:?}", svd.singular_values);
         }
@@ -106,13 +128,13 @@ mod tests {
     #[test]
     fn full_rank_gives_the_matrix_back() {
         let values = matrix(&[2.0, 5.0, 0.5, 1.0]);
-        let svd = truncated_svd(&values, [8, 4], 4);
+        let svd = truncated_svd(&values, [8, 4], 4, None);
         assert!(largest_difference(&multiply(&svd, 4, 4), &values) < 1e-5);
     }
 
     #[test]
     fn low_rank_keeps_the_strongest_parts() {
-        let svd = truncated_svd(&matrix(&[2.0, 5.0, 0.5]), [8, 4], 2);
+        let svd = truncated_svd(&matrix(&[2.0, 5.0, 0.5]), [8, 4], 2, None);
         let want = matrix(&[2.0, 5.0]);
         assert!(largest_difference(&multiply(&svd, 4, 2), &want) < 1e-5);
     }
@@ -120,7 +142,7 @@ mod tests {
     #[test]
     fn right_vectors_are_orthonormal_with_a_positive_largest_component() {
         let values: Vec<f32> = (0..60).map(|index| ((index * 37) % 23) as f32 - 11.0).collect();
-        let svd = truncated_svd(&values, [12, 5], 3);
+        let svd = truncated_svd(&values, [12, 5], 3, None);
         let rows: Vec<&[f32]> = svd.right.chunks_exact(5).collect();
         for (i, left) in rows.iter().enumerate() {
             for (j, right) in rows.iter().enumerate() {
@@ -135,7 +157,7 @@ mod tests {
     #[test]
     fn fewer_rows_than_columns_are_no_problem() {
         let values = [3.0, 0.0, 0.0, 4.0, 0.0, 0.0];
-        let svd = truncated_svd(&values, [2, 3], 2);
+        let svd = truncated_svd(&values, [2, 3], 2, None);
         assert!((svd.singular_values[0] - 5.0).abs() < 1e-9, "{:?}", svd.singular_values);
         assert!(largest_difference(&multiply(&svd, 3, 2), &values) < 1e-6);
     }
