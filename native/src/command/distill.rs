@@ -6,9 +6,8 @@ use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::compress::frequency::TokenCounts;
-use understudy_shared::compress::student_init::{
-    check_embeddings, check_layers, init_embeddings, init_layers,
-};
+use understudy_shared::compress::student_fit::{check_embeddings, check_layers};
+use understudy_shared::compress::student_init::{init_embeddings, init_layers};
 use understudy_shared::data::example::{Example, ExampleOptions};
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::model::{BertConfig, TokenClassifier};

@@ -2,7 +2,7 @@
 //!
 //! The table is cut to a rank for the text that the model will read, not for the vocabulary as a list:
 //! half of the vocabulary of `bert-base-cased` does not occur in the training split of CoNLL-2003.
-//! Rows weighted by their frequency (Chen et al. 2018, GroupReduce, arXiv:1806.06950, section 3.2)
+//! Rows weighted by their frequency (Chen et al. 2018, GroupReduce, arXiv:1806.06950, equation 2)
 //! leave the smallest squared error over the tokens of a text. What it is worth is in `docs/RESULTS.md`.
 
 /// Occurrences of each token of a vocabulary.

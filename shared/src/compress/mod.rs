@@ -4,5 +4,6 @@
 pub mod factorize;
 pub mod frequency;
 pub mod neurons;
+pub mod student_fit;
 pub mod student_init;
 pub mod svd;

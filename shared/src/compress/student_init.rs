@@ -13,87 +13,14 @@
 
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
-use thiserror::Error;
 
 use super::frequency::TokenCounts;
 use super::neurons::{Activations, keep_neurons};
+use super::student_fit::{StudentInitError, check_embeddings, check_layers, rows};
 use super::svd::truncated_svd;
 use crate::checkpoint::weights::read_tensors;
 use crate::data::example::Example;
 use crate::model::{BertConfig, TokenClassifier};
-
-/// Why a student cannot take its teacher's weights.
-#[derive(Debug, Error)]
-pub enum StudentInitError {
-    /// The student is wider.
-    #[error(
-        "the student is {student} wide, its teacher {teacher}; expected a student that is no wider, \
-         to take the teacher's embeddings"
-    )]
-    Wider {
-        /// The student's `hidden_size`.
-        student: usize,
-        /// The teacher's.
-        teacher: usize,
-    },
-    /// The tables have different rows.
-    #[error(
-        "{table}: the student has {student} rows, its teacher {teacher}; expected as many or fewer"
-    )]
-    Rows {
-        /// Which table.
-        table: &'static str,
-        /// The student's rows.
-        student: usize,
-        /// The teacher's.
-        teacher: usize,
-    },
-    /// Layers of another shape.
-    #[error(
-        "the student's {field} is {student}, its teacher's {teacher}; expected {expected}, to take \
-         the teacher's layers"
-    )]
-    Layers {
-        /// Which size.
-        field: &'static str,
-        /// The student's.
-        student: usize,
-        /// The teacher's.
-        teacher: usize,
-        /// What it may be.
-        expected: &'static str,
-    },
-}
-
-/// Checks that a student can take its teacher's tables.
-///
-/// # Errors
-///
-/// A student that is wider than its teacher or has more rows in a table.
-pub fn check_embeddings(
-    config: &BertConfig,
-    teacher_config: &BertConfig,
-) -> Result<(), StudentInitError> {
-    let (student, teacher) = (config.hidden_size, teacher_config.hidden_size);
-    if student > teacher {
-        return Err(StudentInitError::Wider { student, teacher });
-    }
-    for ((table, student), (_, teacher)) in rows(config).into_iter().zip(rows(teacher_config)) {
-        if student > teacher {
-            return Err(StudentInitError::Rows { table, student, teacher });
-        }
-    }
-    Ok(())
-}
-
-/// The tables and their rows.
-fn rows(config: &BertConfig) -> [(&'static str, usize); 3] {
-    [
-        ("token table", config.vocab_size),
-        ("position table", config.max_position_embeddings),
-        ("type table", config.type_vocab_size),
-    ]
-}
 
 /// Gives a student its teacher's token, position and type tables in the student's width; `counts` are
 /// of the text that it will learn from.
@@ -201,37 +128,6 @@ fn narrower(
 pub fn initial_layers(student_layers: usize, teacher_layers: usize) -> Vec<usize> {
     let (last, steps) = (teacher_layers - 1, student_layers.saturating_sub(1).max(1));
     (0..student_layers).map(|layer| (2 * layer * last + steps) / (2 * steps)).collect()
-}
-
-/// Checks that a student can take its teacher's layers.
-///
-/// # Errors
-///
-/// Those of [`check_embeddings`], and a student of another width or number of heads, with more layers
-/// or a wider feed-forward layer.
-pub fn check_layers(
-    config: &BertConfig,
-    teacher_config: &BertConfig,
-) -> Result<(), StudentInitError> {
-    let sizes = |config: &BertConfig| {
-        let BertConfig { hidden_size, num_attention_heads, .. } = *config;
-        let BertConfig { num_hidden_layers, intermediate_size, .. } = *config;
-        [hidden_size, num_attention_heads, num_hidden_layers, intermediate_size]
-    };
-    let fields = ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"];
-    for (place, (student, teacher)) in
-        sizes(config).into_iter().zip(sizes(teacher_config)).enumerate()
-    {
-        let (fits, expected) = match place {
-            0 | 1 => (student == teacher, "the same"),
-            _ => (student <= teacher, "as many or fewer"),
-        };
-        if !fits {
-            let field = fields[place];
-            return Err(StudentInitError::Layers { field, student, teacher, expected });
-        }
-    }
-    check_embeddings(config, teacher_config)
 }
 
 /// Gives a student its teacher's tables, as [`init_embeddings`] does, and its teacher's layers and

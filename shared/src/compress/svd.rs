@@ -140,6 +140,29 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_weighs_three_counts_as_three_rows() {
+        let (rows, columns, rank) = (BLOCK + 50, 5, 2);
+        let value = |place: usize| ((place * 7919) % 1013) as f32 / 1013.0 - 0.5;
+        let values: Vec<f32> = (0..rows * columns).map(value).collect();
+        // In the second block, and large, so that it turns the vectors.
+        let mut once = values.clone();
+        once[(rows - 1) * columns..].copy_from_slice(&[40.0, -3.0, 9.0, 20.0, -11.0]);
+        let mut thrice = once.clone();
+        (0..2).for_each(|_| thrice.extend_from_within((rows - 1) * columns..rows * columns));
+        let mut weights = vec![1.0; rows];
+        weights[rows - 1] = 3.0;
+        let weighted = truncated_svd(&once, [rows, columns], rank, Some(&weights));
+        let repeated = truncated_svd(&thrice, [rows + 2, columns], rank, None);
+        let plain = truncated_svd(&once, [rows, columns], rank, None);
+        assert!(largest_difference(&weighted.right, &repeated.right) < 1e-5);
+        assert!(largest_difference(&weighted.left, &repeated.left) < 1e-3);
+        assert!(largest_difference(&weighted.right, &plain.right) > 1e-4);
+        for (found, want) in weighted.singular_values.iter().zip(&repeated.singular_values) {
+            assert!((found - want).abs() < 1e-6 * want, "{found} against {want}");
+        }
+    }
+
+    #[test]
     fn right_vectors_are_orthonormal_with_a_positive_largest_component() {
         let values: Vec<f32> = (0..60).map(|index| ((index * 37) % 23) as f32 - 11.0).collect();
         let svd = truncated_svd(&values, [12, 5], 3, None);
