@@ -1,6 +1,7 @@
 //! BERT for token classification: configuration, embeddings, encoder, classifier.
 
 pub mod config;
+mod config_fields;
 pub mod embedding;
 pub mod encoder;
 pub mod noise;
