@@ -3,10 +3,11 @@
 mod parquet;
 mod split;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use understudy_shared::data::augment::replace_mentions;
 use understudy_shared::data::conll::{Sentence, read_conll};
 use understudy_shared::data::example::{ExampleOptions, labelled_examples};
@@ -127,9 +128,9 @@ fn read_split(source: &Source, names: &[String], split: Split) -> Result<Option<
     let (mut bytes, count) = (Vec::new(), files.len());
     for name in &files {
         let path = source.folder.join(name);
-        let read = store::read(&path)?;
+        let read = Bytes::from(store::read(&path)?);
         let sentences = sentences(&path, &read, Some(&source.folder))?;
-        bytes.extend(read);
+        bytes.extend(&read);
         let shown = source.shown(&path);
         match &mut all {
             Some(all) => all.sentences.extend(sentences),
@@ -152,21 +153,19 @@ fn read_split(source: &Source, names: &[String], split: Split) -> Result<Option<
 
 /// Reads a labelled file: JSON lines and Parquet by their endings, else columns.
 pub fn read_labelled(path: &Path) -> Result<Labelled> {
-    let bytes = store::read(path)?;
+    let bytes = Bytes::from(store::read(path)?);
     let sentences = sentences(path, &bytes, path.parent())?;
     let file = hash(path, &bytes, Some(sentences.len()));
     Ok(Labelled { sentences, file })
 }
 
 /// The sentences of a file; what a Parquet file's tags are called may stand on the page in `folder`.
-fn sentences(path: &Path, bytes: &[u8], folder: Option<&Path>) -> Result<Vec<Sentence>> {
+fn sentences(path: &Path, bytes: &Bytes, folder: Option<&Path>) -> Result<Vec<Sentence>> {
     let sentences = match path.extension().and_then(|ending| ending.to_str()) {
         Some("jsonl") => read_jsonl(bytes).map_err(anyhow::Error::from),
         Some("parquet") => {
             let page = folder.and_then(|folder| fs::read_to_string(folder.join("README.md")).ok());
-            File::open(path)
-                .map_err(Into::into)
-                .and_then(|file| read_parquet(file, page.as_deref()))
+            read_parquet(bytes.clone(), page.as_deref())
         }
         _ => read_conll(bytes).map_err(anyhow::Error::from),
     };

@@ -15,10 +15,65 @@ const SMOOTHING: f64 = 0.98;
 /// All bars of the process, so that a bar for evaluating goes below the one for training.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-enum Output {
+/// Where progress is shown; a bar stays on the screen as it was last.
+pub enum Output {
+    /// Nowhere.
     Silent,
+    /// In a terminal.
     Bar(ProgressBar),
-    Lines { next: Instant },
+    /// Elsewhere, a line at a time.
+    Lines {
+        /// When the next one is due.
+        next: Instant,
+    },
+}
+
+impl Output {
+    /// On stderr, unless `quiet`; a bar as `template` has it, with `position` of `total` done.
+    pub fn new(quiet: bool, template: &str, label: &str, (position, total): (u64, u64)) -> Self {
+        if quiet {
+            return Self::Silent;
+        }
+        if !io::stderr().is_terminal() {
+            return Self::Lines { next: Instant::now() + LINE_EVERY };
+        }
+        let style = ProgressStyle::with_template(template);
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(total).with_style(style).with_position(position);
+        Self::Bar(BARS.add(bar.with_prefix(label.to_owned())))
+    }
+
+    /// Whether a line is to be printed now: where its time has come, or at the end.
+    pub fn is_line_due(&mut self, is_end: bool) -> bool {
+        let now = Instant::now();
+        match self {
+            Self::Lines { next } if now >= *next || is_end => {
+                *next = now + LINE_EVERY;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Prints a line above the bar; nothing when quiet.
+    pub fn message(&self, text: &str) {
+        match self {
+            Self::Silent => {}
+            // The bars are cleared, the line scrolls up, and the bars come back below it.
+            Self::Bar(_) => BARS.suspend(|| print_line(text)),
+            Self::Lines { .. } => print_line(text),
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Self::Bar(bar) = self {
+            // The last state stays on the screen, also when the work was stopped early.
+            bar.abandon();
+            BARS.remove(bar);
+        }
+    }
 }
 
 /// Shows how far a training run, or a count over items, has come. Ends when dropped.
@@ -77,28 +132,14 @@ impl Progress {
 
     /// Prints a line above the bar; nothing when quiet.
     pub fn message(&self, text: &str) {
-        match &self.output {
-            Output::Silent => {}
-            // The bars are cleared, the line scrolls up, and the bars come back below it.
-            Output::Bar(_) => BARS.suspend(|| print_line(text)),
-            Output::Lines { .. } => print_line(text),
-        }
+        self.output.message(text);
     }
 
     fn start(quiet: bool, label: &str, total: usize, resumed_at: usize) -> Self {
         let now = Instant::now();
-        let output = if quiet {
-            Output::Silent
-        } else if io::stderr().is_terminal() {
-            let bar = ProgressBar::new(total as u64).with_position(resumed_at as u64);
-            // In a narrow terminal the bar shrinks first, then the message is cut.
-            let template = "{prefix} {pos}/{len} {wide_bar} {msg}";
-            let style = ProgressStyle::with_template(template);
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-            Output::Bar(BARS.add(bar.with_style(style).with_prefix(label.to_owned())))
-        } else {
-            Output::Lines { next: now + LINE_EVERY }
-        };
+        // In a narrow terminal the bar shrinks first, then the message is cut.
+        let template = "{prefix} {pos}/{len} {wide_bar} {msg}";
+        let output = Output::new(quiet, template, label, (resumed_at as u64, total as u64));
         Self {
             output,
             label: label.to_owned(),
@@ -125,38 +166,17 @@ impl Progress {
                 format!("{details} · ETA {}", duration(eta))
             }
         };
-        match &mut self.output {
-            Output::Silent => {}
-            Output::Bar(bar) => {
-                bar.set_message(text);
-                bar.set_position(self.position as u64);
-            }
-            Output::Lines { next } => {
-                let now = Instant::now();
-                if now >= *next || left == 0 {
-                    *next = now + LINE_EVERY;
-                    print_line(&format!(
-                        "{} {}/{} · {text}",
-                        self.label, self.position, self.total
-                    ));
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
         if let Output::Bar(bar) = &self.output {
-            // The last state stays on the screen, also when training was stopped early.
-            bar.abandon();
-            BARS.remove(bar);
+            bar.set_message(text);
+            bar.set_position(self.position as u64);
+        } else if self.output.is_line_due(left == 0) {
+            print_line(&format!("{} {}/{} · {text}", self.label, self.position, self.total));
         }
     }
 }
 
 /// A closed stderr must not end a training run, which `eprintln!` would.
-fn print_line(text: &str) {
+pub fn print_line(text: &str) {
     writeln!(io::stderr(), "{text}").ok();
 }
 

@@ -1,10 +1,10 @@
 //! Parquet files of labelled sentences, as the hub's data sets have them: a column of words and a
 //! column of tags, which are names, or numbers whose names stand in the file or on the data set's page.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use bytes::Bytes;
 use parquet::basic::CompressionCodec;
 use parquet::data_type::AsBytes;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -27,8 +27,8 @@ const FEATURES: &str = "huggingface";
 /// # Errors
 ///
 /// Bytes that are no Parquet, other columns, and the first row that is no sentence.
-pub fn read_parquet(file: File, page: Option<&str>) -> Result<Vec<Sentence>> {
-    let reader = SerializedFileReader::new(file).context("expected a whole Parquet file")?;
+pub fn read_parquet(bytes: Bytes, page: Option<&str>) -> Result<Vec<Sentence>> {
+    let reader = SerializedFileReader::new(bytes).context("expected a whole Parquet file")?;
     for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         check_codec(column.compression_codec())?;
     }
@@ -135,7 +135,7 @@ fn tag_name(field: &Field, names: Option<&[String]>) -> Result<String> {
 }
 
 /// The names of a column's classes, from what `datasets` wrote into the file.
-fn class_names(reader: &SerializedFileReader<File>, column: &str) -> Option<Vec<String>> {
+fn class_names(reader: &SerializedFileReader<Bytes>, column: &str) -> Option<Vec<String>> {
     let pairs = reader.metadata().file_metadata().key_value_metadata()?;
     let features = pairs.iter().find(|pair| pair.key == FEATURES)?.value.as_ref()?;
     let features: Value = serde_json::from_str(features).ok()?;
@@ -183,8 +183,6 @@ fn page_names(page: &str, column: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
@@ -233,9 +231,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_parquet_are_told() {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(b"PAR1 or not").expect("written");
-        let error = read_parquet(file, None).expect_err("no Parquet");
+        let error = read_parquet(Bytes::from_static(b"PAR1 or not"), None).expect_err("no Parquet");
         assert!(format!("{error:#}").contains("expected a whole Parquet file"), "{error:#}");
     }
 }

@@ -45,24 +45,19 @@ impl RepoCache {
         self.repo.pointer_path(commit)
     }
 
-    /// The folder of everything that was fetched.
-    pub fn blobs(&self) -> PathBuf {
-        self.root.join("blobs")
+    /// The folder of all that is here of it.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where a file with this etag is kept.
     pub fn blob(&self, etag: &str) -> PathBuf {
-        self.blobs().join(etag)
+        self.root.join("blobs").join(etag)
     }
 
     /// Where a part of it is kept.
     pub fn incomplete(&self, etag: &str) -> PathBuf {
-        self.blobs().join(format!("{etag}.incomplete"))
-    }
-
-    /// Every commit of which a file is here.
-    pub fn commits(&self) -> Vec<String> {
-        names_of(&self.root.join("snapshots")).into_iter().filter(|name| is_commit(name)).collect()
+        self.root.join("blobs").join(format!("{etag}.incomplete"))
     }
 
     /// The commit that the revision was when the hub was last asked.

@@ -4,19 +4,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::cache::{RepoCache, create_parent};
 use super::digest::{BUFFER, Check, read_through};
-use super::http::{Client, Fault, text_of};
+use super::http::{AGAIN, Client, Fault, text_of};
 use super::progress::{Transfer, size};
 use super::remote::Metadata;
 use crate::store;
-
-/// The wait before each new try; a try that brought bytes starts the count again.
-const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
 
 /// A file to fetch.
 pub struct Wanted<'a> {
@@ -73,7 +69,8 @@ pub fn download(
     store::sync_parent(&target).with_context(|| format!("cannot write {}", target.display()))
 }
 
-/// Fetches what is missing, in as many tries as bring more.
+/// Fetches what is missing, in as many tries as bring more: one that brought bytes starts the count of
+/// those that did not again.
 fn fetch(
     client: &Client,
     wanted: &Wanted<'_>,

@@ -11,8 +11,8 @@ use ureq::{Agent, Body, Error};
 use super::settings::Settings;
 
 const REDIRECTS: usize = 10;
-/// Requests that are tried again when the server says that it is busy or broken, and the wait before.
-const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
+/// The wait before each new try, where the server says that it is busy or broken.
+pub const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
 
 /// Why a request came to nothing.
 #[derive(Debug, Error)]
@@ -163,7 +163,8 @@ impl Client {
             }
             let header = |name: &str| text_of(response.headers(), name);
             let code = header("x-error-code").or_else(|| header("x-error-message"));
-            return Err(Fault::Status { url: at, status: status.as_u16(), code });
+            let url = without_query(&at).to_owned();
+            return Err(Fault::Status { url, status: status.as_u16(), code });
         }
         let what = format!("more than {REDIRECTS} redirects; expected a file");
         Err(Fault::Answer { url: url.to_owned(), what })

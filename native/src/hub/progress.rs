@@ -1,20 +1,9 @@
 //! How far a file has come: a bar with bytes, rate and time left in a terminal, else a line every
 //! ten seconds.
 
-use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::progress::duration;
-
-const LINE_EVERY: Duration = Duration::from_secs(10);
-
-enum Output {
-    Silent,
-    Bar(ProgressBar),
-    Lines { next: Instant },
-}
+use crate::progress::{Output, duration, print_line};
 
 /// Shows the bytes of one file. Ends when dropped.
 pub struct Transfer {
@@ -29,20 +18,11 @@ pub struct Transfer {
 impl Transfer {
     /// A file of `total` bytes, of which `position` are there.
     pub fn new(quiet: bool, name: &str, total: u64, position: u64) -> Self {
-        let now = Instant::now();
-        let output = if quiet {
-            Output::Silent
-        } else if io::stderr().is_terminal() {
-            let template = "{prefix} {decimal_bytes}/{decimal_total_bytes} {wide_bar} \
-                            {decimal_bytes_per_sec} · ETA {eta}";
-            let style = ProgressStyle::with_template(template);
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(total).with_style(style).with_position(position);
-            Output::Bar(bar.with_prefix(name.to_owned()))
-        } else {
-            Output::Lines { next: now + LINE_EVERY }
-        };
-        Self { output, name: name.to_owned(), total, position, started: now, started_at: position }
+        let template = "{prefix} {decimal_bytes}/{decimal_total_bytes} {wide_bar} \
+                        {decimal_bytes_per_sec} · ETA {eta}";
+        let output = Output::new(quiet, template, name, (position, total));
+        let (name, started) = (name.to_owned(), Instant::now());
+        Self { output, name, total, position, started, started_at: position }
     }
 
     /// So many bytes more.
@@ -54,16 +34,11 @@ impl Transfer {
     pub fn move_to(&mut self, position: u64) {
         self.position = position;
         self.started_at = self.started_at.min(position);
-        let text = match &mut self.output {
-            Output::Silent => return,
-            Output::Bar(bar) => return bar.set_position(position),
-            Output::Lines { next } if Instant::now() >= *next => {
-                *next = Instant::now() + LINE_EVERY;
-                self.line(self.started.elapsed())
-            }
-            Output::Lines { .. } => return,
-        };
-        say(&text);
+        if let Output::Bar(bar) = &self.output {
+            bar.set_position(position);
+        } else if self.output.is_line_due(false) {
+            print_line(&self.line(self.started.elapsed()));
+        }
     }
 
     fn line(&self, elapsed: Duration) -> String {
@@ -82,27 +57,16 @@ impl Transfer {
 
     /// Prints a line above the bar; nothing when quiet.
     pub fn message(&self, text: &str) {
-        match &self.output {
-            Output::Silent => {}
-            Output::Bar(bar) => bar.suspend(|| say(text)),
-            Output::Lines { .. } => say(text),
-        }
+        self.output.message(text);
     }
 }
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        match &self.output {
-            Output::Silent => {}
-            Output::Bar(bar) => bar.abandon(),
-            Output::Lines { .. } => say(&self.line(self.started.elapsed())),
+        if let Output::Lines { .. } = &self.output {
+            print_line(&self.line(self.started.elapsed()));
         }
     }
-}
-
-/// Prints a line on stderr, which may be closed.
-pub fn say(text: &str) {
-    writeln!(io::stderr(), "{text}").ok();
 }
 
 /// Bytes for people: `433.3 MB`.

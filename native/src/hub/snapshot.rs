@@ -10,9 +10,10 @@ use super::digest::{Verdict, verify};
 use super::download::{Wanted, download};
 use super::http::{Client, Fault};
 use super::id::{HubId, Kind};
-use super::progress::{say, size};
+use super::progress::size;
 use super::remote::{self, Metadata};
 use super::settings::Settings;
+use crate::progress::print_line;
 
 /// Where the files come from that are not in the cache.
 enum Supply<'a> {
@@ -65,7 +66,7 @@ impl<'a> Snapshot<'a> {
             Err(fault) if fault.is_passing() => match cache.commit() {
                 Some(commit) => {
                     if !quiet {
-                        say(&format!("{id}: {fault}; the cache's commit {commit} is used"));
+                        print_line(&format!("{id}: {fault}; the cache's commit {commit} is used"));
                     }
                     Ok(Self::cached(id, kind, commit, cache, fault.to_string(), quiet))
                 }
@@ -121,7 +122,7 @@ impl<'a> Snapshot<'a> {
                 .map(|(name, _, metadata)| format!("{name} {}", size(metadata.size)))
                 .collect();
             let commit = &self.commit[..7];
-            say(&format!("{} at {commit}: {} ({})", self.id, size(total), files.join(", ")));
+            print_line(&format!("{} at {commit}: {} ({})", self.id, size(total), files.join(", ")));
         }
         for (name, url, metadata) in missing {
             self.fetch(name, url, &metadata)?;
@@ -155,7 +156,7 @@ impl<'a> Snapshot<'a> {
         let shown = self.shown(name);
         let waiting = || {
             if !self.quiet {
-                say(&format!("{shown}: another process fetches it; waiting"));
+                print_line(&format!("{shown}: another process fetches it; waiting"));
             }
         };
         let _locked = self.cache.lock(&metadata.etag, waiting)?;
@@ -194,7 +195,7 @@ impl<'a> Snapshot<'a> {
             );
         }
         if !self.quiet {
-            say(&format!("{shown} is damaged: {reason}; fetching it again"));
+            print_line(&format!("{shown} is damaged: {reason}; fetching it again"));
         }
         Ok(false)
     }

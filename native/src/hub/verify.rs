@@ -33,13 +33,9 @@ pub fn repository(cache: &Cache, id: &HubId, kinds: &[Kind], quiet: bool) -> Res
     let mut found = false;
     for kind in kinds {
         let repo = RepoCache::new(cache, id, *kind);
-        let blobs = repo.blobs();
-        let Some(root) = blobs.parent().filter(|root| root.is_dir()) else { continue };
-        found = true;
-        folder(root, quiet, &mut checked)?;
-        // A file that was named by a commit, and whose content is gone.
-        for commit in repo.commits() {
-            links(&repo.snapshot(&commit), &mut checked);
+        if repo.root().is_dir() {
+            found = true;
+            folder(repo.root(), quiet, &mut checked)?;
         }
     }
     let shown = cache.path().display();
@@ -55,17 +51,13 @@ pub fn all(cache: &Cache, quiet: bool) -> Result<Checked> {
     let mut checked = Checked::default();
     for name in names_of(cache.path()) {
         if name.starts_with("models--") || name.starts_with("datasets--") {
-            let root = cache.path().join(&name);
-            folder(&root, quiet, &mut checked)?;
-            for commit in names_of(&root.join("snapshots")) {
-                links(&root.join("snapshots").join(commit), &mut checked);
-            }
+            folder(&cache.path().join(&name), quiet, &mut checked)?;
         }
     }
     Ok(checked)
 }
 
-/// Checks what was fetched into the folder of a repository.
+/// Checks what was fetched into the folder of a repository, and that what a commit names is there.
 fn folder(root: &Path, quiet: bool, checked: &mut Checked) -> Result<()> {
     let blobs = root.join("blobs");
     let mut names = names_of(&blobs);
@@ -89,10 +81,11 @@ fn folder(root: &Path, quiet: bool, checked: &mut Checked) -> Result<()> {
         }
         progress.advance(len as usize);
     }
+    links(&root.join("snapshots"), checked);
     Ok(())
 }
 
-/// Finds the links of a snapshot that lead nowhere, and the files that are none.
+/// Finds the links of all snapshots that lead nowhere, and the files that are none.
 fn links(folder: &Path, checked: &mut Checked) {
     for name in names_of(folder) {
         let path = folder.join(name);
