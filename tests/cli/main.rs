@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod hub;
+mod hub_cache;
 mod hub_data;
 mod hub_faults;
 mod interruption;

@@ -28,6 +28,8 @@ pub enum Fault {
     Cut(usize, usize),
     /// Sends nothing after so many bytes of the file.
     Stall(usize),
+    /// The storage says that the signature is no longer good.
+    Expired,
     /// Says nothing at all.
     Silent,
     /// Sends us to the same address again.
@@ -348,6 +350,7 @@ impl State {
             reply.headers.push(("Content-Range", format!("bytes {from}-{}/{len}", len - 1)));
         }
         match self.faults.get(&name).cloned() {
+            Some(Fault::Expired) => return Some(Reply::status(403, "")),
             Some(Fault::Corrupt) => body[len / 2] ^= 1,
             Some(Fault::Shorter) => {
                 reply.headers.push(("Content-Length", (len - 10 - from).to_string()));
