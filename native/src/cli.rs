@@ -5,6 +5,7 @@ mod usage;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::device::Wanted;
 pub use training::*;
 pub use usage::*;
 
@@ -61,9 +62,19 @@ pub enum Command {
         after_help = "Examples:\n  understudy fetch dslim/bert-base-NER lhoestq/conll2003\n  understudy fetch --verify dslim/bert-base-NER"
     )]
     Fetch(FetchArgs),
+    /// List the graphics adapters, with memory and features, and say which one is taken
+    Devices(CommonArgs),
     /// Measure training and forward speed against a plain matrix product
     #[command(after_help = "Example:\n  understudy bench --model student --batch-size 64")]
     Bench(BenchArgs),
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DeviceArgs {
+    /// auto: a GPU if there is a real one, else the CPU; gpu, gpu:N as `devices` lists them, or cpu
+    #[arg(long, value_name = "DEVICE", default_value = "auto", env = "UNDERSTUDY_DEVICE")]
+    pub device: Wanted,
 }
 
 /// Flags of every command.

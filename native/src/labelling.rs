@@ -1,6 +1,8 @@
 //! A teacher's logits over text, kept on disk in chunks: another run finds them, a run that was
 //! interrupted loses a chunk at most, and several machines can label a part of the chunks each.
 
+mod precision;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -15,7 +17,8 @@ use understudy_shared::infer::teacher::{TeacherLogits, cache_key, teacher_key};
 use crate::bundle_dir::BundleDir;
 use crate::progress::Progress;
 use crate::text_file::TextFile;
-use crate::{runner, store};
+use crate::{device, runner, store};
+use precision::Reader;
 
 /// Examples in a file of logits.
 const CHUNK: usize = 2048;
@@ -56,6 +59,7 @@ pub struct Labelling<'a> {
     /// SHA-256 over the teacher's files.
     teacher_key: [u8; 32],
     teacher: &'a Bundle,
+    reader: Reader<'a>,
     shard: Shard,
     progress: Progress,
     counts: Counts,
@@ -107,7 +111,8 @@ impl<'a> Labelling<'a> {
         let teacher_key = teacher_key(&[&files.config, &files.weights]);
         let progress = Progress::count(quiet, "teacher labels", sentences.div_ceil(shard.count));
         let counts = Counts::default();
-        Ok(Self { folder, teacher_key, teacher, shard, progress, counts, can_keep: true })
+        let reader = Reader::new(&teacher.model);
+        Ok(Self { folder, teacher_key, teacher, reader, shard, progress, counts, can_keep: true })
     }
 
     /// Where the logits are.
@@ -170,7 +175,7 @@ impl<'a> Labelling<'a> {
             self.progress.skip(sentences(chunk));
             return Ok(Some(Labelled { logits, stored: Some((path, layout)) }));
         }
-        let Some(logits) = self.compute(chunk) else {
+        let Some(logits) = self.compute(chunk)? else {
             bail!(
                 "stopped while the teacher labelled the text; {} chunks are in {}, and the same \
                  command goes on from there",
@@ -211,21 +216,30 @@ impl<'a> Labelling<'a> {
     }
 
     /// The logits of a chunk; `None` where it was interrupted before the end.
-    fn compute(&mut self, chunk: &[Example]) -> Option<TeacherLogits> {
+    fn compute(&mut self, chunk: &[Example]) -> Result<Option<TeacherLogits>> {
         let stop = runner::stop_flag();
-        let mut logits = TeacherLogits::zeros(chunk, self.teacher.labels.len());
-        let (pad, budget) = (self.teacher.config.pad_token_id, BatchBudget::Subwords(2048));
-        let mut done = 0;
-        let progress = &mut self.progress;
-        let sink = |index: usize, values: &[f32]| {
-            logits.set(index, values);
-            let is_first = index == 0 || chunk[index - 1].sentence != chunk[index].sentence;
-            progress.advance(usize::from(is_first), chunk[index].input_ids.len());
-            done += 1;
-            !stop.load(Ordering::Relaxed)
-        };
-        pollster::block_on(for_each_logits(&self.teacher.model, chunk, pad, budget, sink));
-        (done == chunk.len()).then_some(logits)
+        let pad = self.teacher.config.pad_token_id;
+        let (progress, reader) = (&mut self.progress, &mut self.reader);
+        let mut counted = 0;
+        device::retry(true, || {
+            reader.check(chunk, pad, |message| progress.message(message));
+            let mut logits = TeacherLogits::zeros(chunk, self.teacher.labels.len());
+            let budget = BatchBudget::Subwords(device::feed().subwords);
+            let mut done = 0;
+            let sink = |index: usize, values: &[f32]| {
+                logits.set(index, values);
+                done += 1;
+                // What a device that ran out of memory had done already is not counted twice.
+                if done > counted {
+                    let is_first = index == 0 || chunk[index - 1].sentence != chunk[index].sentence;
+                    progress.advance(usize::from(is_first), chunk[index].input_ids.len());
+                    counted = done;
+                }
+                !stop.load(Ordering::Relaxed)
+            };
+            pollster::block_on(for_each_logits(reader.model(), chunk, pad, budget, sink));
+            Ok((done == chunk.len()).then_some(logits))
+        })
     }
 
     fn keep(&self, path: &Path, chunk: &[Example], logits: &TeacherLogits) -> Result<ChunkLayout> {

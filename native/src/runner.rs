@@ -16,7 +16,7 @@ use understudy_shared::model::{BertConfig, TokenClassifier};
 use understudy_shared::train::adamw::AdamW;
 use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::evaluate::LabelledSet;
-use understudy_shared::train::fit::{Ending, FitError, Task, fit};
+use understudy_shared::train::fit::{Ending, Event, FitError, Task, fit};
 use understudy_shared::train::plan::total_steps;
 use understudy_shared::train::source::Source;
 use understudy_shared::train::state::{Checkpoint, Progress as RunProgress, TrainState};
@@ -137,11 +137,40 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
     let folder = RunFolder::create(&args.out, args.resume)?;
     let snapshot = snapshot(&job);
     check_or_write_snapshot(&folder, &snapshot, args.resume)?;
-    let parameters = model.classifier.num_params();
+    let mut first = Some(model);
+    let mut continues = args.resume;
+    let done = device::retry(args.common.quiet, || {
+        // A GPU's memory may run out; then the run goes on from its last checkpoint.
+        let model = if device::is_gpu() { first.clone() } else { first.take() };
+        let model = model.expect("only a GPU is tried again");
+        let ending = attempt(&job, &folder, model, &snapshot, continues);
+        continues = true;
+        ending
+    });
+    done.map_err(|error| match error.is::<device::Fault>() {
+        true => error.context(
+            "the run stopped, its last checkpoint is kept: continue with the same command and \
+             --resume, or on the CPU with --device cpu as well",
+        ),
+        false => error,
+    })
+}
+
+/// Trains to the end, or as far as the device goes.
+fn attempt(
+    job: &Job<'_>,
+    folder: &RunFolder,
+    Trainee { classifier, projections }: Trainee,
+    snapshot: &Value,
+    continues: bool,
+) -> Result<()> {
+    let parameters = classifier.num_params();
+    let model = Trainee { classifier: classifier.with_feed(device::feed()), projections };
     let optimizer = AdamW::new(job.config.optimizer, device::placement());
     let progress = RunProgress::default();
     let mut state = TrainState { model, optimizer, progress };
-    if args.resume && folder.file(CHECKPOINT).is_file() {
+    let has_checkpoint = continues && folder.file(CHECKPOINT).is_file();
+    if has_checkpoint {
         let bytes = store::read(&folder.file(CHECKPOINT))?;
         let restored = Checkpoint::from_bytes(&bytes).map(|checkpoint| state.restore(checkpoint));
         let restored = restored.and_then(std::convert::identity);
@@ -149,7 +178,11 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
     }
     let log = LogFile::open(&folder.file("log.jsonl"), state.progress.step)?;
     let steps = total_steps(&job.config, job.train);
-    let mut recorder = Recorder::new(&job, &folder, log, parameters, steps, &state);
+    let mut recorder = Recorder::new(job, folder, log, parameters, steps, &state);
+    if device::is_gpu() && !has_checkpoint {
+        recorder.on(Event::Checkpoint(&pollster::block_on(state.checkpoint())))?;
+    }
+    let config = TrainConfig { log_every: device::log_every(), ..job.config.clone() };
     let task = Task {
         train: job.train,
         teacher: job.teacher,
@@ -158,7 +191,12 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
         pad_token_id: job.model_config.pad_token_id,
         mask_token_id: job.mask_token_id,
     };
-    let ending = fit(&mut state, &task, &job.config, |event| recorder.on(event));
+    let ending = fit(&mut state, &task, &config, |event| {
+        if let Event::Step(record) = &event {
+            device::inject_fault(record.step);
+        }
+        recorder.on(event)
+    });
     let ending = pollster::block_on(ending).map_err(|error| match error {
         FitError::Observer(error) => error,
         other => anyhow!(other.to_string()),
@@ -172,7 +210,7 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
         std::process::exit(130);
     }
     drop(state);
-    recorder.finish(&snapshot)
+    recorder.finish(snapshot)
 }
 
 /// What a run is, as it stands in `run.json`: a resumed run must be the same.

@@ -1,6 +1,8 @@
 //! The command line, run as a user runs it: files, output, exit codes, interruptions.
 
 mod bad_input;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod hub;
 mod hub_cache;
 mod hub_data;
@@ -33,6 +35,8 @@ pub fn command(dir: &Path, arguments: &str) -> Command {
     {
         command.env_remove(name);
     }
+    // The processor is the same everywhere; `gpu.rs` asks for a GPU itself.
+    command.env("UNDERSTUDY_DEVICE", "cpu");
     command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", dir.join("huggingface"));
     command
 }

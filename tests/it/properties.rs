@@ -62,7 +62,7 @@ fn losses(indices: &[usize], objective: Objective, whole: &BatchCounts) -> [f32;
     let [_, seq_len] = batch.input_ids.dims();
     let (input_ids, mask) = (batch.input_ids.clone(), batch.attention_mask.clone());
     let logits = MODEL.forward(input_ids, mask, batch.is_padded, &mut Noise::off());
-    let teacher = TEACHER.select(indices).batch(seq_len, &device);
+    let teacher = TEACHER.select(indices).batch([indices.len(), seq_len], &device);
     let losses = objective.losses(logits, Some(teacher), vec![], &batch, whole);
     let soft = losses.soft.unwrap_or_else(|| Tensor::zeros([1], &device));
     [losses.total, losses.hard, soft].map(|loss| values(loss)[0])
@@ -236,7 +236,7 @@ proptest! {
         prop_assert_eq!(&read, &logits);
         for (index, plain) in plain.iter().enumerate() {
             let longer = examples[index].input_ids.len() + 2;
-            let mut got = values(read.select(&[index]).batch(longer, &Device::flex()));
+            let mut got = values(read.select(&[index]).batch([1, longer], &Device::flex()));
             prop_assert_eq!(got.split_off(plain.len()), [0.0; 18]);
             let near = |(got, want): (&f32, &f32)| (got - want).abs() <= want.abs() / 2048.0 + 1e-7;
             prop_assert!(got.iter().zip(plain).all(near));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::CommonArgs;
+use super::{CommonArgs, DeviceArgs};
 use crate::labelling::Shard;
 
 /// Flags of `finetune`.
@@ -131,6 +131,9 @@ pub struct LabelArgs {
     /// Longest window in sub-words; the distillation's must be the same
     #[arg(long)]
     pub max_length: Option<usize>,
+    /// Where to compute
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,
@@ -207,6 +210,9 @@ pub struct TrainArgs {
     /// Minutes between two checkpoints
     #[arg(long, default_value_t = 5.0)]
     pub checkpoint_minutes: f64,
+    /// Where to compute
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::CommonArgs;
+use super::{CommonArgs, DeviceArgs};
 use crate::dataset::Split;
+use crate::device::Wanted;
 
 /// Flags of `evaluate`.
 #[derive(Debug, Args)]
@@ -32,6 +33,9 @@ pub struct EvaluateArgs {
     /// Longest window in sub-words
     #[arg(long, default_value_t = 128)]
     pub max_length: usize,
+    /// Where to compute
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,
@@ -58,6 +62,9 @@ pub struct TagArgs {
     /// Leave out entities with a lower score, 0 to 1
     #[arg(long, default_value_t = 0.0)]
     pub threshold: f32,
+    /// cpu; auto, gpu or gpu:N for many texts
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Wanted,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,
@@ -189,6 +196,9 @@ pub struct BenchArgs {
     /// Timed steps of each row; the median is reported
     #[arg(long, default_value_t = 7)]
     pub steps: usize,
+    /// Where to compute
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,

@@ -30,6 +30,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     ensure!(args.steps > 0, "--steps 0: expected 1 or more");
     ensure!(args.batch_size != Some(0), "--batch-size 0: expected 1 or more");
     ensure!((3..=512).contains(&args.seq_len), "--seq-len {}: expected 3 to 512", args.seq_len);
+    device::choose(args.device.device, args.common.quiet || args.common.json)?;
     let gemm = gemm_gflops(args.steps);
     if args.common.json {
         print(&json!({"model": "gemm", "mode": "2048^3", "gflops_per_second": gemm}).to_string())?;

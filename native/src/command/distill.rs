@@ -43,6 +43,7 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
     let texts = args.text.iter().map(|path| TextFile::check(path)).collect::<Result<Vec<_>>>()?;
     let files = BundleDir::read(&source)?.with_labels(args.labels.as_deref())?;
+    device::choose(args.train.device.device, args.train.common.quiet)?;
     let teacher = files.load(&device::device())?;
     check_labels(&splits, &teacher.labels, &args.teacher)?;
     let student = preset::student(args, teacher.config.vocab_size, teacher.config.pad_token_id)?;

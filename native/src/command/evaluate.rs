@@ -21,27 +21,31 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let hub = Hub::new(&args.common)?;
     let labelled = dataset::read_scored(&hub, &args.data, args.split)?;
     let files = BundleDir::read(&hub.model(&args.model, true)?)?;
-    let bundle = files.with_labels(args.labels.as_deref())?.load(&device::device())?;
+    let files = files.with_labels(args.labels.as_deref())?;
+    device::choose(args.device.device, args.common.quiet || args.common.json)?;
+    let bundle = files.load(&device::device())?;
     let most = bundle.config.max_position_embeddings;
     ensure!(args.max_length >= 3, "--max-length {}: expected 3 or more", args.max_length);
     let max_length = args.max_length.min(most);
     let options = ExampleOptions { max_length, context: max_length / 4, ..Default::default() };
     let set = dataset::labelled_set(labelled, &bundle.tokenizer, &bundle.labels, &options)?;
     let subwords: usize = set.examples.iter().map(|example| example.input_ids.len()).sum();
-    let mut progress = Progress::count(args.common.quiet, "sentences", set.examples.len());
     let stop = runner::stop_flag();
-    let start = Instant::now();
     let pad = bundle.config.pad_token_id;
     let decoding = preset::decoding(args.decoding);
-    let advance = |subwords| {
-        progress.advance(1, subwords);
-        !stop.load(Ordering::Relaxed)
-    };
-    let evaluation = evaluate(&bundle.model, &bundle.labels, &set, pad, decoding, advance);
-    let evaluation = pollster::block_on(evaluation);
-    let evaluation = evaluation.context("stopped before the end; nothing was scored")?;
-    let seconds = start.elapsed().as_secs_f64();
-    drop(progress);
+    let (evaluation, seconds) = device::retry(args.common.quiet, || {
+        let mut progress = Progress::count(args.common.quiet, "sentences", set.examples.len());
+        let start = Instant::now();
+        let model = bundle.model.clone().with_feed(device::feed());
+        let advance = |subwords| {
+            progress.advance(1, subwords);
+            !stop.load(Ordering::Relaxed)
+        };
+        let evaluation = evaluate(&model, &bundle.labels, &set, pad, decoding, advance);
+        let evaluation = pollster::block_on(evaluation);
+        let evaluation = evaluation.context("stopped before the end; nothing was scored")?;
+        Ok((evaluation, start.elapsed().as_secs_f64()))
+    })?;
     if let Some(path) = &args.predictions {
         let tags = word_tags(&evaluation.predictions, &bundle.labels);
         store::write_atomic(path, predictions_conll(&set.sentences, &tags).as_bytes())?;

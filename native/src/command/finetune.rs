@@ -30,6 +30,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         true => BundleDir::read_without_weights(&base)?,
         false => BundleDir::read(&base)?,
     };
+    device::choose(args.train.device.device, args.train.common.quiet)?;
     let bundle = load(args, &files, &splits, &device::device().autodiff())?;
     let options = preset::example_options(&args.train, bundle.config.max_position_embeddings)?;
     let mut inputs = runner::split_files(&splits);

@@ -22,6 +22,7 @@ pub fn run(args: &LabelArgs) -> Result<()> {
     let hub = Hub::new(&args.common)?;
     let files = BundleDir::read(&hub.model(&args.teacher, true)?)?;
     let files = files.with_labels(args.labels.as_deref())?;
+    device::choose(args.device.device, args.common.quiet)?;
     let teacher = files.load(&device::device())?;
     let most = teacher.config.max_position_embeddings;
     let options = preset::window_options(args.max_length, most)?;

@@ -1,6 +1,7 @@
 //! The commands: each reads what was typed, calls `understudy_shared`, and prints.
 
 mod bench;
+mod devices;
 mod distill;
 mod evaluate;
 mod export;
@@ -30,6 +31,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tag(args) => tag::run(&args),
         Command::Fetch(args) => fetch::run(&args),
+        Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

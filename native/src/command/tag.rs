@@ -10,8 +10,9 @@ use understudy_shared::infer::tagger::{Entity, TagOptions, tag};
 use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::cli::TagArgs;
+use crate::device::{self, Wanted};
 use crate::hub::Hub;
-use crate::{device, preset, store};
+use crate::{preset, store};
 
 /// Texts that are tagged together.
 const CHUNK: usize = 64;
@@ -24,7 +25,9 @@ pub fn run(args: &TagArgs) -> Result<()> {
         args.threshold
     );
     let files = BundleDir::read(&Hub::new(&args.common)?.model(&args.model, true)?)?;
-    let bundle = files.with_labels(args.labels.as_deref())?.load(&device::device())?;
+    let files = files.with_labels(args.labels.as_deref())?;
+    device::choose(args.device, args.common.quiet || args.device == Wanted::Cpu)?;
+    let bundle = files.load(&device::device())?;
     if let Some(text) = &args.text {
         return tag_all(&bundle, std::slice::from_ref(text), args);
     }

@@ -78,12 +78,11 @@ impl<'a> Recorder<'a> {
             step => format!(", resumed at step {step}"),
         };
         self.progress.message(&format!(
-            "{} · {} parameters · {} training windows · {} steps{from} · {}",
+            "{} · {} parameters · {} training windows · {} steps{from}",
             job.description,
             self.parameters,
             job.train.lengths().len(),
-            steps,
-            device::name()
+            steps
         ));
     }
 
@@ -188,7 +187,7 @@ impl<'a> Recorder<'a> {
                 parameters: self.parameters,
                 size_bytes: best.weights.len(),
             },
-            device: device::name(),
+            device: device::name().to_owned(),
             wall_seconds,
             seed: job.config.seed,
             config: json!({

@@ -24,6 +24,67 @@ pub enum BatchBudget {
     Subwords(usize),
 }
 
+/// How a model is best given its examples on the device it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Which sizes batches may have.
+    pub shapes: Shapes,
+    /// Sub-words, padding included, that are read at once where nothing is learned.
+    pub subwords: usize,
+    /// How many parts a step's batch is computed in, one after the other; their gradients are added
+    /// up, so the step stays the same and takes less memory.
+    pub parts: usize,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { shapes: Shapes::Exact, subwords: 2048, parts: 1 }
+    }
+}
+
+/// Which sizes batches may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shapes {
+    /// As many rows as examples, each as long as the longest.
+    Exact,
+    /// One of a few sizes, filled up with padding: for devices whose kernels are compiled and tuned
+    /// for each size.
+    Few,
+}
+
+/// The lengths of [`Shapes::Few`]: from one to the next a half or a third more.
+const LENGTHS: [usize; 10] = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+
+impl Shapes {
+    /// The length of a batch whose longest example has `longest` sub-words; `most` is what the model
+    /// can read.
+    pub fn seq_len(self, longest: usize, most: usize) -> usize {
+        let fits = |length: &&usize| **length >= longest;
+        match self {
+            Self::Exact => longest,
+            Self::Few => LENGTHS.iter().find(fits).map_or(longest, |length| (*length).min(most)),
+        }
+    }
+
+    /// The rows of a batch of `examples` examples, where a full one has `full`.
+    pub fn rows(self, examples: usize, full: usize) -> usize {
+        match self {
+            Self::Exact => examples,
+            Self::Few => examples.next_power_of_two().min(full.max(examples)),
+        }
+    }
+}
+
+impl BatchBudget {
+    /// The examples of a full batch where each is `seq_len` long.
+    pub fn full(self, seq_len: usize) -> usize {
+        match self {
+            Self::Sentences(most) => most,
+            Self::Subwords(most) => (most / seq_len.max(1)).max(1),
+        }
+    }
+}
+
 /// Examples that are shuffled together before they are sorted by length.
 const POOL: usize = 1024;
 
@@ -136,25 +197,44 @@ pub fn counts<E: Borrow<Example>>(examples: &[E]) -> BatchCounts {
 impl Batch {
     /// Pads `examples` to the longest of them.
     pub fn new<E: Borrow<Example>>(examples: &[E], pad_token_id: u32, device: &Device) -> Self {
+        let shape = [examples.len(), longest(examples)];
+        Self::padded(examples, shape, pad_token_id, device)
+    }
+
+    /// Pads `examples` to `shape`, `[rows, seq_len]`: short rows, and rows that are missing.
+    ///
+    /// # Panics
+    ///
+    /// If the examples are more or longer.
+    pub fn padded<E: Borrow<Example>>(
+        examples: &[E],
+        shape: [usize; 2],
+        pad_token_id: u32,
+        device: &Device,
+    ) -> Self {
+        let [rows, seq_len] = shape;
+        let longest = longest(examples);
+        assert!(
+            examples.len() <= rows && longest <= seq_len,
+            "{} examples of up to {longest} sub-words in {shape:?}",
+            examples.len()
+        );
         let examples: Vec<&Example> = examples.iter().map(Borrow::borrow).collect();
         let examples = examples.as_slice();
-        let seq_len = examples.iter().map(|example| example.input_ids.len()).max().unwrap_or(1);
-        let shape = [examples.len(), seq_len];
-        let ids = padded(examples, seq_len, pad_token_id as i32, |example, position| {
+        let ids = padded(examples, shape, pad_token_id as i32, |example, position| {
             example.input_ids[position] as i32
         });
         let labels =
-            padded(examples, seq_len, 0, |example, position| example.label_ids[position].max(0));
+            padded(examples, shape, 0, |example, position| example.label_ids[position].max(0));
         let flags = |of: fn(&Example, usize) -> bool| {
-            Tensor::<2, Bool>::from_data(
-                TensorData::new(padded(examples, seq_len, false, of), shape),
-                device,
-            )
+            let flags = TensorData::new(padded(examples, shape, false, of), shape);
+            Tensor::<2, Bool>::from_data(flags, device)
         };
         Self {
             input_ids: Tensor::from_data(TensorData::new(ids, shape), device),
             attention_mask: flags(|_, _| true),
-            is_padded: examples.iter().any(|example| example.input_ids.len() != seq_len),
+            is_padded: examples.len() < rows
+                || examples.iter().any(|example| example.input_ids.len() != seq_len),
             label_ids: Tensor::from_data(TensorData::new(labels, shape), device),
             label_mask: flags(|example, position| example.label_ids[position] >= 0),
             counted_mask: flags(|example, position| example.counted[position]),
@@ -177,19 +257,26 @@ impl Batch {
     }
 }
 
-/// Row after row, each filled up to `seq_len` with `filler`.
+/// Sub-words of the longest example; 1 where there is none.
+pub fn longest<E: Borrow<Example>>(examples: &[E]) -> usize {
+    let lengths = examples.iter().map(|example| example.borrow().input_ids.len());
+    lengths.max().unwrap_or(1)
+}
+
+/// Row after row, each filled up to `seq_len` with `filler`, and further rows of it.
 fn padded<T: Copy>(
     examples: &[&Example],
-    seq_len: usize,
+    [rows, seq_len]: [usize; 2],
     filler: T,
     value: impl Fn(&Example, usize) -> T,
 ) -> Vec<T> {
-    let mut values = Vec::with_capacity(examples.len() * seq_len);
+    let mut values = Vec::with_capacity(rows * seq_len);
     for example in examples {
         let len = example.input_ids.len();
         values.extend((0..len).map(|position| value(example, position)));
         values.extend(std::iter::repeat_n(filler, seq_len - len));
     }
+    values.resize(rows * seq_len, filler);
     values
 }
 
@@ -229,15 +316,44 @@ mod tests {
         assert_ne!(batches(1), batches(2));
     }
 
-    #[test]
-    fn short_rows_are_padded_and_masked() {
-        let example = |len: usize| Example {
+    fn example(len: usize) -> Example {
+        Example {
             sentence: 0,
             input_ids: vec![7; len],
             word_ids: vec![None; len],
             counted: (0..len).map(|position| position > 0).collect(),
             label_ids: (0..len).map(|position| position as i32 - 1).collect(),
-        };
+        }
+    }
+
+    #[test]
+    fn there_are_few_shapes() {
+        for longest in 1..=512 {
+            let length = Shapes::Few.seq_len(longest, 512);
+            assert!(length >= longest && LENGTHS.contains(&length), "{longest}: {length}");
+        }
+        assert_eq!(Shapes::Few.seq_len(97, 100), 100);
+        assert_eq!(Shapes::Few.seq_len(600, 1024), 600);
+        assert_eq!(Shapes::Exact.seq_len(97, 512), 97);
+        assert_eq!([1, 5, 17, 32].map(|rows| Shapes::Few.rows(rows, 32)), [1, 8, 32, 32]);
+        assert_eq!(Shapes::Few.rows(150, 170), 170);
+        assert_eq!(BatchBudget::Subwords(2048).full(48), 42);
+        assert_eq!(BatchBudget::Subwords(100).full(512), 1);
+    }
+
+    #[test]
+    fn rows_that_are_missing_are_padding() {
+        let batch = Batch::padded(&[example(2)], [2, 3], 9, &Device::flex());
+        let ids = batch.input_ids.into_data().try_to_vec::<i32>().ok();
+        assert_eq!(ids, Some(vec![7, 7, 9, 9, 9, 9]));
+        let mask = batch.attention_mask.into_data().iter::<bool>().collect::<Vec<_>>();
+        assert_eq!(mask, [true, true, false, false, false, false]);
+        assert!(batch.is_padded);
+        assert_eq!(batch.counts, counts(&[example(2)]));
+    }
+
+    #[test]
+    fn short_rows_are_padded_and_masked() {
         let (short, long) = (example(2), example(3));
         let batch = Batch::new(&[&short, &long], 9, &Device::flex());
         assert_eq!(

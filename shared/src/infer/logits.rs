@@ -2,7 +2,7 @@
 
 use burn::tensor::Transaction;
 
-use crate::data::batch::{Batch, BatchBudget, sorted_batches};
+use crate::data::batch::{Batch, BatchBudget, longest, sorted_batches};
 use crate::data::example::Example;
 use crate::model::{Noise, TokenClassifier};
 
@@ -18,11 +18,15 @@ pub async fn for_each_logits(
     budget: BatchBudget,
     mut sink: impl FnMut(usize, &[f32]) -> bool,
 ) {
-    let device = model.device();
-    let lengths: Vec<u32> = examples.iter().map(|example| example.input_ids.len() as u32).collect();
-    for indices in sorted_batches(&lengths, budget) {
+    let (device, shapes) = (model.device(), model.feed().shapes);
+    let most = model.max_position_embeddings();
+    let lengths: Vec<usize> = examples.iter().map(|example| example.input_ids.len()).collect();
+    let padded = lengths.iter().map(|length| shapes.seq_len(*length, most) as u32);
+    for indices in sorted_batches(&padded.collect::<Vec<u32>>(), budget) {
         let chosen: Vec<&Example> = indices.iter().map(|index| &examples[*index]).collect();
-        let batch = Batch::new(&chosen, pad_token_id, &device);
+        let seq_len = shapes.seq_len(longest(&chosen), most);
+        let shape = [shapes.rows(chosen.len(), budget.full(seq_len)), seq_len];
+        let batch = Batch::padded(&chosen, shape, pad_token_id, &device);
         let logits = model.forward(
             batch.input_ids,
             batch.attention_mask,
@@ -35,7 +39,7 @@ pub async fn for_each_logits(
         let values = values.try_into_vec::<f32>().expect("logits are f32");
         for (row, index) in indices.iter().enumerate() {
             let start = row * seq_len * num_labels;
-            if !sink(*index, &values[start..start + lengths[*index] as usize * num_labels]) {
+            if !sink(*index, &values[start..start + lengths[*index] * num_labels]) {
                 return;
             }
         }

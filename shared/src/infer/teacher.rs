@@ -78,11 +78,12 @@ impl TeacherLogits {
     ///
     /// # Shapes
     ///
-    /// - returns: `[examples, seq_len, num_labels]`
-    pub fn batch(&self, seq_len: usize, device: &Device) -> Tensor<3> {
-        let (rows, width) = (self.starts.len() - 1, seq_len * self.num_labels);
+    /// - returns: `[rows, seq_len, num_labels]`
+    pub fn batch(&self, [rows, seq_len]: [usize; 2], device: &Device) -> Tensor<3> {
+        let width = seq_len * self.num_labels;
         let mut padded = vec![0.0f32; rows * width];
-        for (index, row) in padded.chunks_exact_mut(width.max(1)).enumerate() {
+        let examples = 0..self.starts.len() - 1;
+        for (index, row) in examples.zip(padded.chunks_exact_mut(width.max(1))) {
             for (value, stored) in row.iter_mut().zip(&self.values[self.range(index)]) {
                 *value = stored.to_f32();
             }
@@ -146,7 +147,7 @@ mod tests {
         let mut logits = TeacherLogits::zeros(&[example(&[1, 2]), example(&[3])], 2);
         logits.set(0, &[1.0, 2.0, 3.0, 4.0]);
         logits.set(1, &[5.0, -6.0]);
-        let batch = logits.select(&[1, 0]).batch(2, &Device::flex()).into_data();
+        let batch = logits.select(&[1, 0]).batch([2, 2], &Device::flex()).into_data();
         let want = vec![5.0, -6.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0];
         assert_eq!(batch.try_to_vec::<f32>().ok(), Some(want));
     }

@@ -9,7 +9,7 @@
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, softmax};
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Bool, Device, FloatDType, Tensor};
 
 use super::{BertConfig, Noise};
 use crate::host::ops::{self, AddNormSettings, AttentionShape};
@@ -83,9 +83,9 @@ impl SelfAttention {
         };
         // The scale goes on the queries: they are fewer numbers than the scores of a long text.
         let scale = 1.0 / (head_size as f64).sqrt();
-        let query = heads(self.query.forward(input.clone()).mul_scalar(scale));
-        let key = heads(self.key.forward(input.clone()));
-        let value = heads(self.value.forward(input));
+        let query = heads(apply(&self.query, input.clone()).mul_scalar(scale));
+        let key = heads(apply(&self.key, input.clone()));
+        let value = heads(apply(&self.value, input));
         let mut scores = query.matmul(key.transpose());
         if bias.is_padded {
             let shape = [bias.batch_size, 1, 1, bias.seq_len];
@@ -93,7 +93,25 @@ impl SelfAttention {
         }
         let weights = noise.dropout(softmax(scores, 3), self.dropout);
         let context = weights.matmul(value).swap_dims(1, 2).reshape([rows, hidden_size]);
-        self.output.forward(context)
+        apply(&self.output, context)
+    }
+}
+
+/// A linear layer, whose product is taken in half precision where its matrix is.
+///
+/// # Shapes
+///
+/// - `input`: `[rows, inputs]`
+/// - returns: `[rows, outputs]`
+fn apply(linear: &Linear, input: Tensor<2>) -> Tensor<2> {
+    let (weight, dtype) = (linear.weight.val(), input.dtype());
+    if weight.dtype() == dtype {
+        return linear.forward(input);
+    }
+    let product = input.cast(FloatDType::F16).matmul(weight).cast(FloatDType::F32);
+    match &linear.bias {
+        Some(bias) => product + bias.val().unsqueeze(),
+        None => product,
     }
 }
 
@@ -144,8 +162,8 @@ impl EncoderLayer {
             return self.forward_on_host(input, bias, noise);
         }
         let hidden = self.attend(input, bias, noise);
-        let expanded = gelu(self.intermediate.forward(hidden.clone()));
-        let output = noise.dropout(self.output.forward(expanded), self.dropout);
+        let expanded = gelu(apply(&self.intermediate, hidden.clone()));
+        let output = noise.dropout(apply(&self.output, expanded), self.dropout);
         self.output_norm.forward(hidden + output)
     }
 

@@ -2,14 +2,15 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, FloatDType, Int, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal};
 
 use super::embedding::Embeddings;
-use super::encoder::{AttentionBias, EncoderLayer};
+use super::encoder::{AttentionBias, EncoderLayer, SelfAttention};
 use super::{BertConfig, Noise};
+use crate::data::batch::Feed;
 
 /// A BERT encoder with one linear layer that scores every label for every sub-word.
 #[derive(Module, Debug)]
@@ -21,6 +22,8 @@ pub struct TokenClassifier {
     /// `[hidden_size, num_labels]`
     pub classifier: Linear,
     dropout: f64,
+    #[module(skip)]
+    feed: Feed,
 }
 
 /// What a forward pass returns.
@@ -55,7 +58,38 @@ impl TokenClassifier {
                 .collect(),
             classifier: LinearConfig::new(config.hidden_size, num_labels).init(device),
             dropout: config.hidden_dropout_prob,
+            feed: Feed::default(),
         }
+    }
+
+    /// How it is best given its examples.
+    pub fn feed(&self) -> Feed {
+        self.feed
+    }
+
+    /// Says how it is best given its examples.
+    pub fn with_feed(self, feed: Feed) -> Self {
+        Self { feed, ..self }
+    }
+
+    /// The same model with the matrices of its layers in half precision. Their products are taken in
+    /// half precision, all else stays in full; only for reading, not for training.
+    pub fn with_half_products(mut self) -> Self {
+        let halve = |linear: &mut Linear| {
+            let weight = linear.weight.val().cast(FloatDType::F16);
+            linear.weight = Param::from_tensor(weight);
+        };
+        for layer in &mut self.layers {
+            let SelfAttention { query, key, value, output, .. } = &mut layer.attention;
+            let feed_forward = [&mut layer.intermediate, &mut layer.output];
+            [query, key, value, output].into_iter().chain(feed_forward).for_each(halve);
+        }
+        self
+    }
+
+    /// The longest input it can read, in sub-words.
+    pub fn max_position_embeddings(&self) -> usize {
+        self.embeddings.position_embeddings.weight.lazy_shape()[0]
     }
 
     /// Says that the model's tensors are host memory, as those of Burn's CPU backend are: some
@@ -194,6 +228,22 @@ mod tests {
         assert_eq!(output.logits.dims(), [2, 3, 3]);
         let logits = model.forward(input_ids, mask, true, &mut Noise::off());
         assert_eq!(logits.into_data(), output.logits.into_data());
+    }
+
+    #[test]
+    fn products_in_half_precision_change_little() {
+        let device = Device::flex();
+        let model = TokenClassifier::init(&BertConfig::tiny(30), 3, 1, &device);
+        let input_ids = Tensor::<2, Int>::from_data([[1, 2, 3], [4, 5, 0]], &device);
+        let mask = input_ids.clone().not_equal_elem(0);
+        let logits = |model: &TokenClassifier| {
+            model.forward(input_ids.clone(), mask.clone(), true, &mut Noise::off())
+        };
+        let half = logits(&model.clone().with_half_products());
+        assert_eq!(half.dtype(), burn::tensor::DType::F32);
+        let difference = (half - logits(&model)).abs().max().into_scalar::<f32>();
+        // A half has 11 bits: about 5e-4 of logits below 1.
+        assert!(difference > 0.0 && difference < 2e-3, "{difference}");
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub async fn evaluate(
 ) -> Option<Evaluation> {
     let mut logits = vec![Vec::new(); set.examples.len()];
     let mut done = true;
-    let budget = BatchBudget::Subwords(2048);
+    let budget = BatchBudget::Subwords(model.feed().subwords);
     for_each_logits(model, &set.examples, pad_token_id, budget, |example, values| {
         logits[example] = values.to_vec();
         done = advance(set.examples[example].input_ids.len());

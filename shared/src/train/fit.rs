@@ -18,7 +18,7 @@ use super::source::{Loaded, Source, SourceError};
 use super::state::{Checkpoint, TrainState};
 use super::trainee::Trainee;
 use crate::checkpoint::weights::{NamedTensor, read_back};
-use crate::data::batch::{Batch, BatchCounts, counts};
+use crate::data::batch::{Batch, BatchCounts, Feed, counts, longest};
 use crate::data::label::LabelSet;
 use crate::infer::decode::Decoding;
 use crate::loss::objective::{HiddenPairs, Objective};
@@ -253,10 +253,13 @@ fn train_step(
     let mut accumulator = GradientsAccumulator::new();
     let mut gradients = GradientsParams::new();
     let mut sums: Option<[Option<Tensor<1>>; 4]> = None;
-    for (micro, loaded) in batches.iter().enumerate() {
-        let batch = Batch::new(&loaded.examples, task.pad_token_id, &device);
-        let [_, seq_len] = batch.input_ids.dims();
-        let stream = (state.progress.step * config.gradient_accumulation + micro) as u64;
+    let feed = state.model.classifier.feed();
+    let parts = batches.iter().flat_map(|loaded| loaded.parts(feed.parts)).collect::<Vec<_>>();
+    for (micro, loaded) in parts.iter().enumerate() {
+        let shape = shape_of(state, task, config, loaded);
+        let batch = Batch::padded(&loaded.examples, shape, task.pad_token_id, &device);
+        let stream = state.progress.step * config.gradient_accumulation * feed.parts + micro;
+        let stream = stream as u64;
         let mut noise = Noise::seeded(config.stream(2, stream));
         let seen = match config.token_dropout > 0.0 {
             true => batch.hide(config.token_dropout, task.mask_token_id, config.stream(5, stream)),
@@ -265,12 +268,12 @@ fn train_step(
         let (logits, hidden_pairs) =
             forward(&state.model, task, objective, (&batch, seen), &mut noise);
         let teacher = loaded.teacher_logits.as_ref().filter(|_| objective.is_soft());
-        let teacher = teacher.map(|logits| logits.batch(seq_len, &device));
+        let teacher = teacher.map(|logits| logits.batch(shape, &device));
         let losses = objective.losses(logits, teacher, hidden_pairs, &batch, &whole);
         let told = [Some(losses.total.clone()), Some(losses.hard), losses.soft, losses.hidden];
         let told = told.map(|loss| loss.map(Tensor::without_autodiff));
         gradients = GradientsParams::from_grads(losses.total.backward(), &state.model);
-        if batches.len() > 1 {
+        if parts.len() > 1 {
             accumulator.accumulate(&state.model, std::mem::take(&mut gradients));
         }
         sums = Some(match sums.take() {
@@ -281,7 +284,7 @@ fn train_step(
             }
         });
     }
-    if batches.len() > 1 {
+    if parts.len() > 1 {
         gradients = accumulator.grads();
     }
     let [Some(total), Some(hard), soft, hidden] = sums.expect("a step has a batch") else {
@@ -294,6 +297,22 @@ fn train_step(
     state.model = model;
     state.progress.step += 1;
     StepTensors { total, hard, soft, hidden, gradient_norm, subwords: whole.subwords }
+}
+
+/// `[rows, seq_len]` of a batch's tensors.
+fn shape_of(
+    state: &TrainState,
+    task: &Task<'_>,
+    config: &TrainConfig,
+    loaded: &Loaded,
+) -> [usize; 2] {
+    let model = &state.model.classifier;
+    let Feed { shapes, parts, .. } = model.feed();
+    let others = task.teacher.map_or(usize::MAX, TokenClassifier::max_position_embeddings);
+    let most = model.max_position_embeddings().min(others);
+    let seq_len = shapes.seq_len(longest(&loaded.examples), most);
+    let full = config.batch.full(seq_len).div_ceil(parts);
+    [shapes.rows(loaded.examples.len(), full), seq_len]
 }
 
 /// The logits of a batch, of which the model in training sees `seen`, and the hidden states to compare

@@ -1,5 +1,7 @@
 //! Where a run's examples come from: memory, or wherever the caller keeps text that is larger.
 
+use std::borrow::Cow;
+
 use crate::data::example::Example;
 use crate::infer::teacher::TeacherLogits;
 
@@ -30,6 +32,24 @@ pub struct Loaded {
     pub examples: Vec<Example>,
     /// The teacher's logits of them; needed by a soft loss.
     pub teacher_logits: Option<TeacherLogits>,
+}
+
+impl Loaded {
+    /// The same examples in at most `count` parts of nearly the same size.
+    pub fn parts(&self, count: usize) -> Vec<Cow<'_, Self>> {
+        if count <= 1 {
+            return vec![Cow::Borrowed(self)];
+        }
+        let size = self.examples.len().div_ceil(count).max(1);
+        let indices: Vec<usize> = (0..self.examples.len()).collect();
+        let part = |indices: &[usize]| {
+            let examples = indices.iter().map(|index| self.examples[*index].clone()).collect();
+            let select = |logits: &TeacherLogits| logits.select(indices);
+            let teacher_logits = self.teacher_logits.as_ref().map(select);
+            Cow::Owned(Self { examples, teacher_logits })
+        };
+        indices.chunks(size).map(part).collect()
+    }
 }
 
 /// Examples in memory.

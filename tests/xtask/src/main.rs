@@ -1,6 +1,7 @@
 //! Chores: `cargo xtask setup` installs what is missing, `cargo xtask test` runs every check of the
 //! project, the same as CI, and `cargo xtask manifest` lists the models beside the page.
 
+mod driver;
 mod manifest;
 #[path = "../../../web/src/report.rs"]
 mod report;
@@ -59,8 +60,13 @@ fn root() -> PathBuf {
 }
 
 fn native() -> Result<(), Failure> {
+    let driver = driver::software_vulkan();
     for (name, arguments) in CHECKS {
-        timed(name, || Run::new(env!("CARGO")).with(arguments).within(&root()).done())?;
+        let mut run = Run::new(env!("CARGO")).with(arguments).within(&root());
+        if let Some((variable, file)) = &driver {
+            run = run.set(variable, file);
+        }
+        timed(name, || run.done())?;
     }
     Ok(())
 }
