@@ -181,6 +181,7 @@ fn attempt(
     let mut recorder = Recorder::new(job, folder, log, parameters, steps, &state);
     if device::is_gpu() && !has_checkpoint {
         recorder.on(Event::Checkpoint(&pollster::block_on(state.checkpoint())))?;
+        device::inject_fault(0);
     }
     let config = TrainConfig { log_every: device::log_every(), ..job.config.clone() };
     let task = Task {

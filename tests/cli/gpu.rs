@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use super::{SMALL_STUDENT, command, json, run, small_base, small_data};
+use super::{command, json, run, small_base, small_data};
 
 fn on_gpu(dir: &Path, arguments: &str) -> Command {
     let mut command = command(dir, arguments);
@@ -24,69 +24,71 @@ fn losses(dir: &Path, run: &str) -> Vec<f64> {
     records.filter(|record| record["event"] == "step").filter_map(|r| r["loss"].as_f64()).collect()
 }
 
+/// The first sentences of each split: a GPU's kernels take longer to make here than a run.
+fn few_sentences(dir: &Path) {
+    small_data(dir);
+    for split in ["train", "valid", "test"] {
+        let path = dir.join("data").join(format!("{split}.txt"));
+        let text = std::fs::read_to_string(&path).expect("a split");
+        let blocks: Vec<&str> = text.split("\n\n").take(24).collect();
+        std::fs::write(&path, blocks.join("\n\n")).expect("written");
+    }
+}
+
+const DISTIL: &str = "distill --teacher {tiny}/teacher --data {dir}/data --hidden-size 32 \
+    --num-hidden-layers 1 --num-attention-heads 2 --intermediate-size 48 --epochs 2 --batch-size 8 \
+    --learning-rate 3e-3 --max-length 64 --hidden-dropout-prob 0 --attention-probs-dropout-prob 0";
+
 #[test]
-fn a_student_is_distilled_on_a_gpu_as_on_the_cpu() {
+fn a_student_is_distilled_on_a_gpu_as_on_the_cpu_though_its_memory_runs_out_on_the_way() {
     let dir = tempdir().expect("a folder");
     let dir = dir.path();
-    small_data(dir);
-    let distil = format!(
-        "distill --teacher {{tiny}}/teacher --data {{dir}}/data {SMALL_STUDENT} --cache {{dir}}/cache \
-         --hidden-dropout-prob 0 --attention-probs-dropout-prob 0"
-    );
-    let done = on_gpu(dir, &format!("{distil} --out {{dir}}/gpu")).output().expect("it runs");
+    few_sentences(dir);
+    let mut distil = on_gpu(dir, &format!("{DISTIL} --cache {{dir}}/cache --out {{dir}}/gpu"));
+    let done = distil.env("UNDERSTUDY_FAULT", "memory:2").output().expect("it runs");
     let said = stderr(&done);
     assert!(done.status.success(), "{said}");
     assert!(said.contains("device: gpu ("), "{said}");
-    json(dir, &format!("{distil} --out {{dir}}/cpu --json --quiet"));
+    assert!(said.contains("each batch is computed in 2 parts from here on"), "{said}");
+    json(dir, &format!("{DISTIL} --cache {{dir}}/other --out {{dir}}/cpu --json --quiet"));
     let (gpu, cpu) = (losses(dir, "gpu"), losses(dir, "cpu"));
-    assert_eq!(gpu.len(), cpu.len());
+    assert_eq!((gpu.len(), cpu.len()), (6, 6));
     for (gpu, cpu) in gpu.iter().zip(&cpu) {
         assert!((gpu - cpu).abs() < 2e-2 * cpu, "{gpu}, on the CPU {cpu}");
     }
     // What was trained there scores the same here.
-    let arguments =
+    let evaluate =
         "evaluate --model {dir}/gpu/best --data {dir}/data/test.txt --max-length 64 --json";
-    let scores = json(dir, &format!("{arguments} --quiet"));
+    let here = json(dir, &format!("{evaluate} --quiet"))["word"]["default"]["f1"].as_f64();
     let report = std::fs::read(dir.join("gpu/report.json")).expect("a report");
     let report: Value = serde_json::from_slice(&report).expect("JSON");
-    let test = report["scores"].as_array().expect("splits").iter().find(|s| s["split"] == "test");
-    let f1 = |value: &Value| value["micro"]["f1"].as_f64().or_else(|| value["f1"].as_f64());
-    let (here, there) =
-        (f1(&scores["word"]["default"]), f1(&test.expect("a test split")["word_default"]));
+    let splits = report["scores"].as_array().expect("splits");
+    let test = splits.iter().find(|scores| scores["split"] == "test").expect("a test split");
+    let there = test["word_default"]["micro"]["f1"].as_f64();
     assert!((here.expect("F1") - there.expect("F1")).abs() < 5e-3, "{here:?}, there {there:?}");
     assert!(report["device"].as_str().expect("a device").starts_with("gpu ("));
 }
 
 #[test]
-fn a_run_that_is_out_of_memory_goes_on_in_parts_and_a_lost_device_can_be_resumed() {
+fn a_run_whose_device_is_lost_goes_on_with_another() {
     let dir = tempdir().expect("a folder");
     let dir = dir.path();
-    small_data(dir);
+    few_sentences(dir);
     small_base(dir);
-    let finetune = "finetune --base {dir}/base --from-scratch --data {dir}/data --epochs 2 --batch-size 8 \
+    let finetune = "finetune --base {dir}/base --from-scratch --data {dir}/data --epochs 1 --batch-size 8 \
                     --learning-rate 3e-3 --max-length 64";
-    let done = on_gpu(dir, &format!("{finetune} --out {{dir}}/plain")).output().expect("it runs");
-    assert!(done.status.success(), "{}", stderr(&done));
-    let mut short = on_gpu(dir, &format!("{finetune} --out {{dir}}/short"));
-    let short = short.env("UNDERSTUDY_FAULT", "memory:5").output().expect("it runs");
-    let said = stderr(&short);
-    assert!(short.status.success(), "{said}");
-    assert!(said.contains("each batch is computed in 2 parts from here on"), "{said}");
-    let mut lost = on_gpu(dir, &format!("{finetune} --out {{dir}}/lost"));
-    let lost = lost.env("UNDERSTUDY_FAULT", "lost:5").output().expect("it runs");
-    assert_eq!(lost.status.code(), Some(2));
-    assert!(stderr(&lost).contains("--resume"), "{}", stderr(&lost));
-    assert!(!stderr(&lost).contains("panicked"), "{}", stderr(&lost));
-    // On the other device, as the message says.
-    let resumed = run(dir, &format!("{finetune} --out {{dir}}/lost --resume"));
+    let mut lost = on_gpu(dir, &format!("{finetune} --out {{dir}}/run"));
+    let lost = lost.env("UNDERSTUDY_FAULT", "lost:0").output().expect("it runs");
+    let said = stderr(&lost);
+    assert_eq!(lost.status.code(), Some(2), "{said}");
+    assert!(said.contains("--resume") && said.contains("--device cpu"), "{said}");
+    assert!(said.contains("the device is poisoned") && !said.contains("panicked"), "{said}");
+    assert!(dir.join("run/checkpoint.safetensors").is_file());
+    // It is not overwritten by the same command without the word.
+    assert_eq!(run(dir, &format!("{finetune} --out {{dir}}/run")).status.code(), Some(2));
+    let resumed = run(dir, &format!("{finetune} --out {{dir}}/run --resume"));
     assert!(resumed.status.success(), "{}", stderr(&resumed));
-    let plain = losses(dir, "plain");
-    for other in [losses(dir, "short"), losses(dir, "lost")] {
-        assert_eq!(other.len(), plain.len());
-        // Dropout is drawn anew; the course is the same.
-        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-        assert!((mean(&other) - mean(&plain)).abs() < 0.1 * mean(&plain), "{other:?} {plain:?}");
-    }
+    assert_eq!(losses(dir, "run").len(), 3);
 }
 
 #[test]

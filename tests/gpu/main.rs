@@ -8,6 +8,7 @@
 //! their tensor.
 
 use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::{Device, DeviceKind, FloatDType, Tensor};
 use std::sync::OnceLock;
 use understudy_shared::checkpoint::weights::read_back;
@@ -28,12 +29,13 @@ use understudy_shared::train::trainee::Trainee;
 const VOCABULARY: usize = 50;
 const NUM_LABELS: usize = 9;
 
-/// The software adapter, or where there is none the machine's own.
+/// The software adapter of Vulkan, or where there is none the machine's best.
 fn gpu() -> Device {
     static GPU: OnceLock<Device> = OnceLock::new();
-    let kind = |kind| Device::wgpu_options().device_kind(kind).init();
+    let software = || Device::wgpu_options().device_kind(DeviceKind::Cpu);
     let open = || {
-        let opened = kind(DeviceKind::Cpu).or_else(|_| kind(DeviceKind::DefaultDevice));
+        let opened = software().graphics_api(WgpuBackend::Vulkan).init();
+        let opened = opened.or_else(|_| Device::wgpu_options().init());
         opened.unwrap_or_else(|error| {
             panic!(
                 "{error}: expected a software driver for Vulkan in VK_ICD_FILENAMES; \

@@ -21,6 +21,7 @@ pub fn setup() -> Result<(), Failure> {
     trunk()?;
     wasm_opt()?;
     chromium()?;
+    vulkan()?;
     npm_packages()?;
     eprintln!("everything is there: `trunk serve`");
     Ok(())
@@ -139,6 +140,18 @@ fn chromium() -> Result<(), Failure> {
     }
     say("chromium", "installing");
     apt(&["chromium"])
+}
+
+/// Chromium brings a software driver for Vulkan, on which the GPU's tests run, but not for all to see
+/// the library that loads drivers.
+fn vulkan() -> Result<(), Failure> {
+    let libraries = Run::new("ldconfig").with(&["-p"]).output();
+    if libraries.is_none_or(|libraries| libraries.contains("libvulkan.so.1")) {
+        say("vulkan", "there");
+        return Ok(());
+    }
+    say("vulkan", "installing its loader");
+    apt(&["libvulkan1"])
 }
 
 fn npm_packages() -> Result<(), Failure> {
