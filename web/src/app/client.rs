@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use js_sys::Array;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
+use web::json::{Json, Wire};
 use web::protocol::{Answer, Backend, Command, NO_REQUEST, Progress, Request, Response, VERSION};
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
@@ -82,7 +83,8 @@ impl Client {
         let inner = shared.clone();
         let listener = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
             let text = event.data().as_string().unwrap_or_default();
-            let Ok(Response { id, answer }) = serde_json::from_str(&text) else { return };
+            let json = Json::parse(&text).ok();
+            let Some(Response { id, answer }) = json.and_then(Response::from_json) else { return };
             match answer {
                 Answer::Crashed { message } if id == NO_REQUEST => {
                     if !inner.is_lost.get() {
@@ -149,8 +151,7 @@ impl Client {
     }
 
     fn post(&self, request: Request, buffers: &[JsValue]) {
-        let text = serde_json::to_string(&request).expect("requests are plain data");
-        let message = Array::of1(&text.into());
+        let message = Array::of1(&request.to_json().to_line().into());
         let transfer = Array::new();
         for buffer in buffers {
             message.push(buffer);
