@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::order::order;
 use crate::protocol::LessonSpan as Span;
 
 /// Half-open bytes of a word.
@@ -90,6 +91,40 @@ pub fn stretch(words: &[Word], spans: &[Span], index: usize, range: Range<usize>
     sorted(stretched)
 }
 
+/// The words that the next edit is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Where the choice began.
+    pub anchor: usize,
+    /// Where it is now, and where keys move it.
+    pub focus: usize,
+    /// Whether one word is that word, even inside an entity; else it stands for the entity.
+    pub is_exact: bool,
+}
+
+impl Choice {
+    /// One word, or the entity around it.
+    pub fn word(word: usize) -> Self {
+        Self { anchor: word, focus: word, is_exact: false }
+    }
+
+    /// The chosen words.
+    pub fn range(&self, text: &str, words: &[Word], spans: &[Span]) -> Range<usize> {
+        let (first, last) = (self.anchor.min(self.focus), self.anchor.max(self.focus));
+        let entity = at(words, spans, first).filter(|_| first == last && !self.is_exact);
+        match entity {
+            Some(index) => touched(words, spans[index].start_byte..spans[index].end_byte),
+            None => in_one_line(text, words, first.min(words.len())..last + 1),
+        }
+    }
+
+    /// Moved by a key to another of `count` words; with `extends` the other end stays.
+    pub fn moved(&self, word: usize, count: usize, extends: bool) -> Self {
+        let focus = word.min(count.saturating_sub(1));
+        Self { anchor: if extends { self.anchor } else { focus }, focus, is_exact: extends }
+    }
+}
+
 /// An edge of an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
@@ -116,9 +151,9 @@ fn bytes(words: &[Word], range: &Range<usize>) -> Option<Range<usize>> {
     Some(words.first()?.0..words.last()?.1)
 }
 
-fn sorted(mut spans: Vec<Span>) -> Vec<Span> {
-    spans.sort_by_key(|span| span.start_byte);
-    spans
+fn sorted(spans: Vec<Span>) -> Vec<Span> {
+    let is_before = |left: usize, right: usize| spans[left].start_byte < spans[right].start_byte;
+    order(spans.len(), &is_before).into_iter().map(|index| spans[index].clone()).collect()
 }
 
 #[cfg(test)]
@@ -198,6 +233,27 @@ mod tests {
         assert_eq!((at(&words, &before, 2), at(&words, &before, 99)), (None, None));
         assert_eq!(shown(&clear(&words, &before, 1..3)), "Łódź/LOC");
         assert_eq!(clear(&words, &before, 2..3), before);
+    }
+
+    #[test]
+    fn one_word_stands_for_its_entity() {
+        let (words, spans) = (words(), spans(&[("Ana Ribeiro", "PER")]));
+        let range = |choice: Choice| choice.range(TEXT, &words, &spans);
+        assert_eq!(range(Choice::word(1)), 0..2);
+        assert_eq!(range(Choice::word(2)), 2..3);
+        assert_eq!(range(Choice { is_exact: true, ..Choice::word(1) }), 1..2);
+        assert_eq!(range(Choice { anchor: 3, focus: 1, is_exact: false }), 1..4);
+        assert_eq!(range(Choice { anchor: 3, focus: 6, is_exact: true }), 3..4);
+        assert_eq!(range(Choice::word(99)), 8..8);
+    }
+
+    #[test]
+    fn keys_move_a_choice_or_extend_it() {
+        let choice = Choice::word(2);
+        assert_eq!(choice.moved(3, 8, false), Choice::word(3));
+        assert_eq!(choice.moved(99, 8, false), Choice::word(7));
+        assert_eq!(choice.moved(9, 0, false), Choice::word(0));
+        assert_eq!(choice.moved(1, 8, true), Choice { anchor: 2, focus: 1, is_exact: true });
     }
 
     /// Moves an edge of the second of three entities to a word.

@@ -1,5 +1,7 @@
 //! Curves of a run: points, as many as a drawing needs, and what they say in words.
 
+use crate::number::fixed;
+
 /// Values by step, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
@@ -22,6 +24,11 @@ impl Curve {
     /// First and last value.
     pub fn ends(&self) -> Option<(f64, f64)> {
         Some((self.points.first()?.1, self.points.last()?.1))
+    }
+
+    /// The last step that has a value.
+    pub fn last_step(&self) -> Option<usize> {
+        self.points.last().map(|(step, _)| *step)
     }
 
     /// The largest value.
@@ -52,8 +59,8 @@ impl Curve {
     pub fn in_words(&self, name: &str) -> Option<String> {
         let (first, last) = self.ends()?;
         Some(match self.points.len() {
-            1 => format!("{name} {last:.3}"),
-            _ => format!("{name} from {first:.3} to {last:.3}"),
+            1 => format!("{name} {}", fixed(last, 3)),
+            _ => format!("{name} from {} to {}", fixed(first, 3), fixed(last, 3)),
         })
     }
 }
@@ -63,7 +70,13 @@ pub fn round_up(value: f64) -> f64 {
     if !(value > 0.0 && value.is_finite()) {
         return 1.0;
     }
-    let power = 10_f64.powf(value.log10().floor());
+    let mut power = 1.0;
+    while power > value {
+        power /= 10.0;
+    }
+    while power * 10.0 <= value {
+        power *= 10.0;
+    }
     let steps = [1.0, 2.0, 5.0, 10.0];
     // What is a hair above a step for rounding's sake only counts as that step.
     let step = steps.into_iter().find(|step| step * power >= value * (1.0 - 1e-9));

@@ -5,6 +5,8 @@
 //! is a list of named fields that one loop looks through. The workers and the tests use `serde`, and a
 //! test keeps both ways equal ([`crate::wire`]).
 
+use crate::number;
+
 /// Lists and objects in one another at most; deeper text is refused.
 const DEEPEST: usize = 64;
 
@@ -73,7 +75,7 @@ impl Json {
             Self::Bool(is_true) => return out.push_str(if *is_true { "true" } else { "false" }),
             // As in JavaScript, what is no number is nothing.
             Self::Number(number) if !number.is_finite() => return out.push_str("null"),
-            Self::Number(number) => return out.push_str(&number.to_string()),
+            Self::Number(value) => return out.push_str(&number::shortest(*value)),
             Self::Text(text) => return quote(text, out),
             Self::List(items) => ('[', ']', items.len()),
             Self::Object(fields) => ('{', '}', fields.len()),
@@ -160,8 +162,8 @@ impl Reader<'_> {
         let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
         let len = self.text.as_bytes()[self.at..].iter().take_while(|byte| is_part(byte)).count();
         let digits = &self.text[self.at..self.at + len];
-        // Rust reads more than JSON has, such as `+1` and `.5`; a number from elsewhere may be so too.
-        let number = digits.parse().ok()?;
+        // It reads a little more than JSON has, such as `.5`; a number from elsewhere may be so too.
+        let number = number::parse(digits)?;
         self.at += len;
         Some(Json::Number(number))
     }

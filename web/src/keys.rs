@@ -7,7 +7,7 @@ use crate::colour::plain_type;
 pub struct TypeKey {
     /// Such as `PER`.
     pub entity_type: String,
-    /// Its first letter that no type before it has, in lower case.
+    /// Its first letter that no type before it has, in lower case where it is one of A to Z.
     pub letter: Option<char>,
     /// 1 to 9, by its place.
     pub digit: Option<char>,
@@ -16,7 +16,7 @@ pub struct TypeKey {
 impl TypeKey {
     /// The key to show beside its name.
     pub fn shown(&self) -> Option<char> {
-        self.letter.map(|letter| letter.to_uppercase().next().unwrap_or(letter)).or(self.digit)
+        self.letter.map(|letter| letter.to_ascii_uppercase()).or(self.digit)
     }
 }
 
@@ -29,8 +29,10 @@ pub fn type_keys(labels: &[String]) -> Vec<TypeKey> {
             continue;
         }
         let is_free = |letter: &char| keys.iter().all(|key| key.letter != Some(*letter));
-        let mut letters = entity_type.chars().flat_map(char::to_lowercase);
-        let letter = letters.find(|letter| letter.is_alphabetic() && is_free(letter));
+        // Tables of all the world's letters would be a fifteenth of the page.
+        let is_letter = |char: &char| char.is_ascii_alphabetic() || !char.is_ascii();
+        let mut letters = entity_type.chars().map(|char| char.to_ascii_lowercase());
+        let letter = letters.find(|letter| is_letter(letter) && is_free(letter));
         let digit =
             u32::try_from(keys.len() + 1).ok().and_then(|place| char::from_digit(place, 10));
         keys.push(TypeKey { entity_type: entity_type.to_owned(), letter, digit });
@@ -40,7 +42,7 @@ pub fn type_keys(labels: &[String]) -> Vec<TypeKey> {
 
 /// The type of a pressed key, as the browser names it.
 pub fn of_key<'a>(keys: &'a [TypeKey], pressed: &str) -> Option<&'a str> {
-    let mut chars = pressed.chars().flat_map(char::to_lowercase);
+    let mut chars = pressed.chars().map(|char| char.to_ascii_lowercase());
     let (Some(pressed), None) = (chars.next(), chars.next()) else { return None };
     let found = keys.iter().find(|key| [key.letter, key.digit].contains(&Some(pressed)));
     found.map(|key| key.entity_type.as_str())
@@ -78,7 +80,7 @@ mod tests {
     fn a_letter_belongs_to_one_type() {
         let keys = keys("B-PER B-PROD I-PROD B-P B-É B-7");
         let letters: Vec<_> = keys.iter().map(|key| key.letter).collect();
-        assert_eq!(letters, [Some('p'), Some('r'), None, Some('é'), None]);
+        assert_eq!(letters, [Some('p'), Some('r'), None, Some('É'), None]);
         assert_eq!(keys[2].shown(), Some('3'));
         assert_eq!(of_key(&keys, "É"), Some("É"));
     }

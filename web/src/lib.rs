@@ -19,10 +19,12 @@
 //! | [`export`] | what was tagged as JSON, CoNLL columns or HTML |
 //! | [`dropped`] | what a set of dropped files is |
 //! | [`tar`] | a bundle as one file |
+//! | [`number`], [`order`] | numbers as text, and one sort, small enough for the page |
 //! | [`keys`] | the entity types of a model, and the key of each |
 //! | [`correction`] | what stands marked in a text, edited by words |
 //! | [`lessons`] | texts with all their entities, to learn from |
 //! | [`history`] | undo and redo |
+//! | [`settings`] | the settings of a run, and their limits |
 //! | [`curve`] | the curves of a run |
 //! | [`report`] | the F1 of a bundle's report |
 //! | [`colour`] | one of eight colours for each entity type |
@@ -43,8 +45,11 @@ pub mod latency;
 pub mod lessons;
 pub mod link;
 pub mod manifest;
+pub mod number;
+pub mod order;
 pub mod position;
 pub mod protocol;
 pub mod report;
+pub mod settings;
 pub mod tar;
 pub mod wire;

@@ -1,0 +1,358 @@
+//! The text word by word, what stands marked in it, and every edit.
+//!
+//! In a line with a lesson the lesson's entities are shown, elsewhere the student's. An edit makes a lesson
+//! of its line.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use web::colour::{self, plain_type};
+use web::correction::{self, Choice, Edge, Word};
+use web::keys::{TypeKey, of_key, type_keys};
+use web::lessons::{corrected, marked};
+use web::protocol::{LessonSpan, Role, Tagged};
+use web_sys::{Element, KeyboardEvent};
+
+use super::super::dom::{self, Build, add_text, button, by_id, element, fill, listen};
+use super::super::state::{App, change, read};
+use super::{lessons, say};
+
+/// Words that can be edited at once: each is an element of its own.
+const MOST_WORDS: usize = 600;
+
+/// The text as it can be edited.
+pub struct Sheet {
+    /// All of it.
+    pub text: Rc<str>,
+    tagged: Rc<Tagged>,
+    /// What stands marked.
+    pub spans: Vec<LessonSpan>,
+}
+
+impl Sheet {
+    /// The words that can be edited.
+    pub fn words(&self) -> &[Word] {
+        &self.tagged.words[..self.tagged.words.len().min(MOST_WORDS)]
+    }
+
+    /// The words of a choice.
+    pub fn range(&self, choice: &Choice) -> Range<usize> {
+        choice.range(&self.text, self.words(), &self.spans)
+    }
+
+    /// The entity that a choice is in, and its words.
+    fn entity(&self, choice: &Choice) -> Option<usize> {
+        correction::at(self.words(), &self.spans, choice.focus)
+    }
+}
+
+/// What a model marks, as lessons have it.
+pub fn spans_of(tagged: &Tagged) -> Vec<LessonSpan> {
+    let span = |entity: &web::protocol::Entity| LessonSpan {
+        entity_type: plain_type(&entity.entity_type).to_owned(),
+        start_byte: entity.place.start_byte,
+        end_byte: entity.place.end_byte,
+    };
+    tagged.entities.iter().map(span).collect()
+}
+
+/// The text with its marks, once the student has tagged it, and with an edge that is being dragged.
+pub fn sheet(app: &App) -> Option<Sheet> {
+    let sheet = settled(app)?;
+    let spans = app.teach.dragged.clone().unwrap_or(sheet.spans);
+    Some(Sheet { spans, ..sheet })
+}
+
+/// The text with its marks, whatever is being dragged.
+pub fn settled(app: &App) -> Option<Sheet> {
+    let tagged = app.tagged(Role::Student)?.clone();
+    let text = app.text.clone();
+    let spans = marked(&text, &spans_of(&tagged), app.teach.lessons.present());
+    Some(Sheet { text, tagged, spans })
+}
+
+/// The student's types with their keys.
+pub fn types(app: &App) -> Vec<TypeKey> {
+    app.loaded(Role::Student).map_or_else(Vec::new, |loaded| type_keys(&loaded.labels))
+}
+
+/// Connects the keys.
+pub fn wire() {
+    listen(&by_id::<Element>("teach-marks"), "keydown", |event: KeyboardEvent| {
+        if event.ctrl_key() || event.meta_key() {
+            return;
+        }
+        let key = event.key();
+        let did = match key.as_str() {
+            "Delete" | "Backspace" => unmark(),
+            "Escape" => {
+                choose(None);
+                true
+            }
+            "ArrowLeft" | "ArrowRight" if event.alt_key() => move_edge(&key, event.shift_key()),
+            _ if event.alt_key() => false,
+            _ => walk(&key, event.shift_key()) || mark_by_key(&key),
+        };
+        if did {
+            event.prevent_default();
+        }
+    });
+}
+
+fn mark_by_key(key: &str) -> bool {
+    let found = read(|app| of_key(&types(app), key).map(str::to_owned));
+    found.is_some_and(|entity_type| mark(&entity_type))
+}
+
+/// Moves or extends the choice.
+fn walk(key: &str, extends: bool) -> bool {
+    let Some((sheet, choice)) = read(|app| Some((sheet(app)?, app.teach.choice))) else {
+        return false;
+    };
+    let count = sheet.words().len();
+    let from = choice.map(|choice| choice.focus);
+    let word = match (key, from) {
+        ("ArrowRight" | "ArrowDown", Some(word)) => word + 1,
+        ("ArrowLeft" | "ArrowUp", Some(word)) => word.saturating_sub(1),
+        ("ArrowRight" | "ArrowDown" | "ArrowLeft" | "ArrowUp" | "Home", _) => 0,
+        ("End", _) => count,
+        _ => return false,
+    };
+    if count > 0 {
+        choose(Some(choice.unwrap_or_default().moved(word, count, extends && from.is_some())));
+    }
+    true
+}
+
+/// Edits the marks, and makes lessons of the lines in which something changed.
+pub fn edit(change_spans: impl FnOnce(&Sheet) -> Vec<LessonSpan>) {
+    let edited = read(|app| {
+        let sheet = sheet(app)?;
+        let after = change_spans(&sheet);
+        Some(corrected(&sheet.text, &sheet.spans, &after, app.teach.lessons.present()))
+    });
+    edited.into_iter().for_each(lessons::set);
+}
+
+/// Marks the chosen words as an entity; `false` where none are chosen.
+pub fn mark(entity_type: &str) -> bool {
+    let Some(range) = chosen() else { return false };
+    edit(|sheet| correction::mark(sheet.words(), &sheet.spans, range.clone(), entity_type));
+    say(&read(|app| match sheet(app).and_then(|sheet| words_of(&sheet, &range)) {
+        Some(words) => format!("{words} is {entity_type}."),
+        None => String::new(),
+    }));
+    true
+}
+
+/// Takes the marks of the chosen words away.
+pub fn unmark() -> bool {
+    let Some(range) = chosen() else { return false };
+    edit(|sheet| correction::clear(sheet.words(), &sheet.spans, range));
+    say("No longer marked.");
+    true
+}
+
+fn move_edge(key: &str, is_start: bool) -> bool {
+    let moved = read(|app| {
+        let sheet = sheet(app)?;
+        let index = sheet.entity(&app.teach.choice?)?;
+        let span = &sheet.spans[index];
+        let own = correction::touched(sheet.words(), span.start_byte..span.end_byte);
+        let edge = if is_start { Edge::Start } else { Edge::End };
+        let word = if is_start { own.start } else { own.end - 1 };
+        let word = if key == "ArrowLeft" { word.checked_sub(1)? } else { word + 1 };
+        let range = correction::with_edge(&sheet.text, sheet.words(), span, edge, word);
+        Some((index, range))
+    });
+    if let Some((index, range)) = moved {
+        edit(|sheet| correction::stretch(sheet.words(), &sheet.spans, index, range.clone()));
+        let words = read(|app| words_of(&sheet(app)?, &range));
+        say(&words.unwrap_or_default());
+        // The choice stays with the entity.
+        choose(Some(Choice::word(range.start)));
+    }
+    true
+}
+
+fn chosen() -> Option<Range<usize>> {
+    read(|app| Some(sheet(app)?.range(&app.teach.choice?))).filter(|range| !range.is_empty())
+}
+
+fn words_of(sheet: &Sheet, range: &Range<usize>) -> Option<String> {
+    let words = sheet.words().get(range.clone())?;
+    Some(sheet.text[words.first()?.0..words.last()?.1].to_owned())
+}
+
+/// Chooses words for the next edit.
+pub fn choose(choice: Option<Choice>) {
+    change(|app| app.teach.choice = choice);
+    show_choice();
+    let focus = choice.and_then(|choice| word(choice.focus));
+    focus.iter().for_each(|word| {
+        let options = web_sys::ScrollIntoViewOptions::new();
+        options.set_block(web_sys::ScrollLogicalPosition::Nearest);
+        word.scroll_into_view_with_scroll_into_view_options(&options);
+    });
+}
+
+/// The element of a word.
+fn word(index: usize) -> Option<Element> {
+    dom::document().get_element_by_id(&format!("word-{index}"))
+}
+
+/// What was drawn last, so that nothing is drawn twice, and the words that are shown as chosen.
+#[derive(Default)]
+struct Drawn {
+    text: Rc<str>,
+    spans: Vec<LessonSpan>,
+    chosen: Range<usize>,
+}
+
+thread_local! {
+    static DRAWN: RefCell<Option<Drawn>> = const { RefCell::new(None) };
+}
+
+/// The text with its marks.
+pub fn show() {
+    let area = by_id::<Element>("teach-marks");
+    let Some(sheet) = read(sheet) else {
+        // Until it is tagged the text cannot be edited, and what was is no longer there.
+        let has_text = read(|app| !app.text.is_empty());
+        area.set_class_name(if has_text { "marks editor is-old" } else { "marks editor is-empty" });
+        if !has_text {
+            DRAWN.set(None);
+            area.set_text_content(Some("Nothing to correct yet: type a text above."));
+        }
+        return;
+    };
+    let count = sheet.words().len();
+    change(|app| {
+        let is_there = |choice: &Choice| choice.anchor.max(choice.focus) < count;
+        app.teach.choice = app.teach.choice.filter(is_there);
+    });
+    let is_same = DRAWN.with_borrow(|drawn| {
+        let same = |drawn: &Drawn| drawn.text == sheet.text && drawn.spans == sheet.spans;
+        drawn.as_ref().is_some_and(same)
+    });
+    area.set_class_name(if count == 0 { "marks editor is-empty" } else { "marks editor" });
+    if !is_same {
+        draw(&area, &sheet);
+        let (text, spans) = (sheet.text, sheet.spans);
+        DRAWN.set(Some(Drawn { text, spans, chosen: 0..0 }));
+    }
+    show_choice();
+}
+
+/// Words are options of a list, entities groups among them.
+fn draw(area: &Element, sheet: &Sheet) {
+    area.set_text_content(None);
+    let words = sheet.words();
+    if words.is_empty() {
+        return area.set_text_content(Some("Nothing to correct yet: type a text above."));
+    }
+    let mut end = 0;
+    let mut open: Option<(usize, Element)> = None;
+    for (index, (start, stop)) in words.iter().enumerate() {
+        let inside = correction::at(words, &sheet.spans, index);
+        if let Some((last, mark)) = open.take_if(|(last, _)| inside != Some(*last)) {
+            close(&mark, &sheet.spans[last]);
+        }
+        let between = &sheet.text[end..*start];
+        match &open {
+            Some((_, mark)) => add_text(mark, between),
+            None => add_text(area, between),
+        }
+        if let (None, Some(entity)) = (&open, inside) {
+            let mark = begin(&sheet.spans[entity], &sheet.text);
+            area.append_child(&mark).expect("an element takes children");
+            open = Some((entity, mark));
+        }
+        let word = element("span")
+            .class("word")
+            .with("id", format!("word-{index}"))
+            .with("role", "option")
+            .with("aria-selected", false)
+            .with("data-word", index)
+            .text(&sheet.text[*start..*stop]);
+        let parent = open.as_ref().map_or(area, |(_, mark)| mark);
+        parent.append_child(&word).expect("an element takes children");
+        end = *stop;
+    }
+    if let Some((last, mark)) = open {
+        close(&mark, &sheet.spans[last]);
+    }
+    if words.len() < sheet.tagged.words.len() {
+        let rest = format!(" … only the first {MOST_WORDS} words can be corrected at once.");
+        let rest = element("span").class("quiet").with("role", "presentation").text(&rest);
+        area.append_child(&rest).expect("an element takes children");
+    }
+}
+
+fn begin(span: &LessonSpan, text: &str) -> Element {
+    let label = format!("{}: {}", span.entity_type, &text[span.start_byte..span.end_byte]);
+    let mark = element("mark").class(&colour::class(&span.entity_type));
+    mark.with("role", "group").with("aria-label", label).child(&edge("start"))
+}
+
+fn close(mark: &Element, span: &LessonSpan) {
+    let name = element("b").with("aria-hidden", true).text(&span.entity_type);
+    mark.clone().child(&name).child(&edge("end"));
+}
+
+fn edge(name: &str) -> Element {
+    element("span").class(&format!("edge {name}")).with("data-edge", name).with("aria-hidden", true)
+}
+
+/// The chosen words, without drawing the text again: the browser's own selection would be lost.
+pub fn show_choice() {
+    let (range, focus) = read(|app| {
+        let choice = app.teach.choice;
+        let range = sheet(app).zip(choice).map(|(sheet, choice)| sheet.range(&choice));
+        (range.unwrap_or(0..0), choice.map(|choice| choice.focus))
+    });
+    let before = DRAWN.with_borrow_mut(|drawn| {
+        drawn.as_mut().map(|drawn| std::mem::replace(&mut drawn.chosen, range.clone()))
+    });
+    for index in before.unwrap_or(0..0).chain(range.clone()) {
+        let is_chosen = range.contains(&index);
+        if let Some(word) = word(index) {
+            word.class(if is_chosen { "word chosen" } else { "word" })
+                .with("aria-selected", is_chosen);
+        }
+    }
+    let area = by_id::<Element>("teach-marks");
+    match focus {
+        Some(focus) => drop(area.with("aria-activedescendant", format!("word-{focus}"))),
+        None => drop(area.remove_attribute("aria-activedescendant")),
+    }
+    let is_none = range.is_empty();
+    for button in dom::all("#type-keys button") {
+        button.toggle_attribute_with_force("disabled", is_none).expect("a plain attribute name");
+    }
+}
+
+/// A button for each type, with its key.
+pub fn show_types() {
+    let types = read(types);
+    let mut buttons: Vec<Element> = types.into_iter().map(type_button).collect();
+    if !buttons.is_empty() {
+        let none = button("", || _ = unmark()).class("chip");
+        buttons
+            .push(none.child(&element("kbd").text("Del")).child(&element("span").text("no name")));
+    }
+    fill(&by_id("type-keys"), &buttons);
+    show_choice();
+}
+
+fn type_button(key: TypeKey) -> Element {
+    let class = format!("chip {}", colour::class(&key.entity_type));
+    let shown = key.shown();
+    let name = key.entity_type.clone();
+    let mut chip = button("", move || _ = mark(&key.entity_type)).class(&class);
+    if let Some(shown) = shown {
+        chip = chip.child(&element("kbd").text(&shown.to_string()));
+    }
+    chip.child(&element("span").text(&name))
+}

@@ -1,0 +1,382 @@
+//! Start, pause, step, stop, reset, and what a run reports.
+
+use wasm_bindgen_futures::spawn_local;
+use web::curve::Curve;
+use web::number::fixed;
+use web::protocol::{
+    Action, Answer, Command, Lesson, Progress, Role, RunState, Stage, TrainReport,
+};
+use web_sys::{Element, HtmlButtonElement, HtmlTextAreaElement};
+
+use super::super::client::News;
+use super::super::dom::{self, Build, by_id, click, listen};
+use super::super::numbers::{bytes, duration};
+use super::super::state::{Origin, change, read};
+use super::super::{backend, models, stage, tagging};
+use super::{beside, curves, kept, lessons, problem, say, settings};
+
+/// Milliseconds between two drawings of a run.
+const DRAWING: i32 = 120;
+
+/// Milliseconds between two looks at what the student makes of the text now.
+const LOOK: f64 = 900.0;
+
+/// A run as far as it has come.
+pub struct Run {
+    request: u32,
+    /// Text that is being labelled, before the first step.
+    progress: Option<Progress>,
+    /// The latest one.
+    report: Option<TrainReport>,
+    is_over: bool,
+    /// When the text was last tagged.
+    looked: f64,
+    pub loss: Curve,
+    pub new_f1: Curve,
+    pub teacher_f1: Curve,
+    pub kept_f1: Curve,
+}
+
+impl Run {
+    fn new(request: u32) -> Self {
+        Self {
+            request,
+            progress: None,
+            report: None,
+            is_over: false,
+            looked: 0.0,
+            loss: Curve::default(),
+            new_f1: Curve::default(),
+            teacher_f1: Curve::default(),
+            kept_f1: Curve::default(),
+        }
+    }
+
+    fn take(&mut self, report: TrainReport) {
+        let step = report.step;
+        let curves = [
+            (&mut self.loss, report.loss),
+            (&mut self.new_f1, report.new_f1),
+            (&mut self.teacher_f1, report.teacher_f1),
+            (&mut self.kept_f1, report.kept_f1),
+        ];
+        for (curve, value) in curves {
+            value.into_iter().for_each(|value| curve.add(step, value));
+        }
+        self.progress = None;
+        self.is_over = report.state.is_over();
+        self.report = Some(report);
+    }
+}
+
+/// Connects the buttons.
+pub fn wire() {
+    click(&by_id("train-start"), start);
+    click(&by_id("train-pause"), || {
+        let is_paused = read(|app| state(app.teach.run.as_ref()) == Some(RunState::Paused));
+        control(if is_paused { Action::Resume } else { Action::Pause });
+    });
+    click(&by_id("train-step"), || control(Action::Step));
+    click(&by_id("train-stop"), || control(Action::Stop));
+    click(&by_id("train-reset"), || spawn_local(reset()));
+    listen(&by_id::<Element>("teach-text"), "input", |_: web_sys::Event| show());
+}
+
+fn state(run: Option<&Run>) -> Option<RunState> {
+    run?.report.as_ref().map(|report| report.state)
+}
+
+/// Whether the student is being taught.
+pub fn is_running() -> bool {
+    read(|app| app.teach.run.as_ref().is_some_and(|run| !run.is_over))
+}
+
+fn text() -> String {
+    by_id::<HtmlTextAreaElement>("teach-text").value().trim().to_owned()
+}
+
+fn start() {
+    problem("", None);
+    let settings = match settings::chosen() {
+        Ok(settings) => settings,
+        Err(message) => {
+            by_id::<Element>("train-settings").with("open", "");
+            return problem(&message, None);
+        }
+    };
+    let (lessons, has_teacher): (Vec<Lesson>, bool) = read(|app| {
+        let lessons = app.teach.lessons.present().iter().map(|lesson| Lesson::clone(lesson));
+        (lessons.collect(), app.loaded(Role::Teacher).is_some())
+    });
+    let text = text();
+    if lessons.is_empty() && text.is_empty() {
+        let message = "There is nothing to learn from yet. Correct what stands marked above, open a \
+             labelled file, or give the teacher a text to label.";
+        return problem(message, None);
+    }
+    if !text.is_empty() && !has_teacher {
+        let message = "The teacher labels your text, and it is not loaded yet.";
+        return problem(message, Some(("Load the teacher and start", load_and_start)));
+    }
+    begin(Command::Train { settings, lessons, text });
+}
+
+fn load_and_start() {
+    spawn_local(async {
+        say("Loading the teacher.");
+        change(|app| app.link.compare = true);
+        models::load(Role::Teacher).await;
+        match read(|app| app.loaded(Role::Teacher).is_some()) {
+            true => start(),
+            false => problem("The teacher could not be loaded. Its place above says why.", None),
+        }
+    });
+}
+
+/// Sends a run on its way; [`Command::Continue`] goes on with the curves that are there.
+pub fn begin(command: Command) {
+    let Some(client) = read(|app| app.client.clone()) else {
+        return problem("There is no worker. Start it again, see the message at the top.", None);
+    };
+    let goes_on = command == Command::Continue;
+    let asked = client.send(command, &[], heard);
+    let request = asked.id;
+    change(|app| match &mut app.teach.run {
+        Some(run) if goes_on => (run.request, run.is_over) = (request, false),
+        run => *run = Some(Run::new(request)),
+    });
+    say("Teaching begins.");
+    show();
+    spawn_local(async move {
+        let answer = asked.answer.await;
+        if is_current(request) {
+            ended(answer).await;
+        }
+    });
+}
+
+fn is_current(request: u32) -> bool {
+    read(|app| app.teach.run.as_ref().is_some_and(|run| run.request == request && !run.is_over))
+}
+
+fn control(action: Action) {
+    let (client, request) = read(|app| {
+        let run = app.teach.run.as_ref().filter(|run| !run.is_over);
+        (app.client.clone(), run.map(|run| run.request))
+    });
+    if let (Some(client), Some(request)) = (client, request) {
+        client.tell(Command::Control { request, action });
+    }
+}
+
+fn heard(request: u32, news: News) {
+    if !is_current(request) {
+        return;
+    }
+    match news {
+        News::Progress(progress) => change(|app| {
+            app.teach.run.iter_mut().for_each(|run| run.progress = Some(progress));
+        }),
+        News::Trained(report) => take(*report),
+    }
+    show_soon();
+}
+
+fn take(report: TrainReport) {
+    let (step, state) = (report.step, report.state);
+    let now = dom::since_click().unwrap_or(0.0);
+    let (was_taught, is_time) = change(|app| {
+        let was_taught = app.teach.is_taught;
+        app.teach.is_taught |= step > 0;
+        let is_free = app.place(Role::Student).tagging.is_none();
+        let Some(run) = &mut app.teach.run else { return (was_taught, false) };
+        let is_time = step > 0 && is_free && now - run.looked > LOOK || state == RunState::Paused;
+        if is_time {
+            run.looked = now;
+        }
+        run.take(report);
+        (was_taught, is_time)
+    });
+    if !was_taught && step > 0 {
+        tagging::tag(Role::Former);
+    }
+    if is_time {
+        tagging::look();
+    }
+    if state == RunState::Paused {
+        say(&format!("Paused after step {step}."));
+    }
+}
+
+async fn ended(answer: Answer) {
+    let mut message = String::new();
+    let mut is_full = false;
+    match answer {
+        Answer::Trained(report) => {
+            let (state, said) = (report.state, report.message.clone().unwrap_or_default());
+            take(*report);
+            is_full = state == RunState::MemoryFull;
+            if state == RunState::NotFinite {
+                message = format!(
+                    "Teaching stopped: {said}. The last good weights are kept. A lower learning rate helps."
+                );
+            }
+        }
+        Answer::Failed { message: said, .. } => {
+            message = format!("The student cannot be taught: {said}.")
+        }
+        Answer::Crashed { message: said } => {
+            message = format!(
+                "Teaching broke off: {said}. At most ten steps are lost; go on below when the worker is \
+                 there again."
+            );
+        }
+        _ => {}
+    }
+    change(|app| app.teach.run.iter_mut().for_each(|run| run.is_over = true));
+    problem(&message, None);
+    if is_full {
+        return renew().await;
+    }
+    let words =
+        read(|app| app.teach.run.as_ref().and_then(|run| run.report.as_ref()).map(in_words));
+    say(&words.unwrap_or_default());
+    show();
+    tagging::now();
+    kept::refresh();
+}
+
+/// A new worker goes on where one with full memory stopped.
+async fn renew() {
+    say("The worker’s memory is full; a new one goes on.");
+    let run = change(|app| app.teach.run.take());
+    backend::renew().await;
+    change(|app| app.teach.run = run);
+    kept::go_on().await;
+}
+
+/// The student as it is shipped, or as it was when its folder was dropped.
+async fn reset() {
+    let (client, is_kept) = read(|app| {
+        let is_kept = matches!(app.place(Role::Student).origin, Some(Origin::Kept { .. }));
+        (app.client.clone(), is_kept)
+    });
+    problem("", None);
+    if is_kept {
+        change(|app| {
+            let first = app.manifest.of(Role::Student).next().cloned();
+            app.place_mut(Role::Student).origin = first.map(Origin::Manifest);
+        });
+        return models::load(Role::Student).await;
+    }
+    let Some(client) = client else { return };
+    match client.ask(Command::Reset).answer.await {
+        Answer::Loaded(loaded) => {
+            super::student_leaves();
+            models::adopt(*loaded);
+            say("The student is as it was.");
+        }
+        Answer::Failed { message, .. } => problem(&format!("{message}."), None),
+        _ => {}
+    }
+}
+
+/// The student has left its place, and its run with it.
+pub fn leave() {
+    change(|app| app.teach.run = None);
+}
+
+/// Draws the run once in a while, however fast its steps are.
+fn show_soon() {
+    let is_drawing = change(|app| std::mem::replace(&mut app.teach.is_drawing, true));
+    if !is_drawing {
+        dom::after(DRAWING, || {
+            change(|app| app.teach.is_drawing = false);
+            show();
+        });
+    }
+}
+
+/// Buttons, progress, words and curves.
+pub fn show() {
+    let is_running = is_running();
+    let (state, is_taught, has_student, count, words, steps) = read(|app| {
+        let run = app.teach.run.as_ref();
+        let is_taught = app.teach.is_taught
+            || matches!(app.place(Role::Student).origin, Some(Origin::Kept { .. }));
+        let words = match run {
+            Some(Run { progress: Some(progress), .. }) => preparing(*progress),
+            Some(Run { report: Some(report), .. }) => in_words(report),
+            Some(Run { is_over: false, .. }) => "Getting ready…".to_owned(),
+            _ => String::new(),
+        };
+        let steps = run.and_then(|run| run.report.as_ref()).map(|report| (report.step, report.of));
+        let count = app.teach.lessons.present().len();
+        let has_student = app.loaded(Role::Student).is_some();
+        (state(run), is_taught, has_student, count, words, steps)
+    });
+    let is_paused = is_running && state == Some(RunState::Paused);
+    let is_going = is_running && state.is_some();
+    let enable = |id: &str, is_on: bool| by_id::<HtmlButtonElement>(id).set_disabled(!is_on);
+    enable("train-start", has_student && !is_running);
+    enable("train-pause", is_going);
+    enable("train-step", is_going);
+    enable("train-stop", is_running);
+    enable("train-reset", is_taught && !is_running);
+    enable("keep", has_student);
+    dom::text("train-pause", if is_paused { "Resume" } else { "Pause" });
+    dom::show("train-bar", is_running);
+    let bar = by_id::<Element>("train-bar");
+    match steps {
+        Some((step, of)) => drop(bar.with("max", of).with("value", step)),
+        None => drop(bar.remove_attribute("value")),
+    }
+    dom::text("train-words", &if words.is_empty() { ready(count) } else { words });
+    // Another device would start with another student.
+    let backend = by_id::<Element>("backend");
+    backend.toggle_attribute_with_force("disabled", is_running).expect("a plain attribute name");
+    curves::show();
+    beside::show();
+}
+
+fn ready(lessons: usize) -> String {
+    let lines = text().lines().filter(|line| !line.trim().is_empty()).count();
+    let noun = if lines == 1 { "line" } else { "lines" };
+    match (lessons, lines) {
+        (0, 0) => "Nothing to learn from yet.".to_owned(),
+        (0, _) => format!("Ready: {lines} {noun} for the teacher to label."),
+        (_, 0) => format!("Ready: {}.", lessons::count_of(lessons)),
+        _ => {
+            let count = lessons::count_of(lessons);
+            format!("Ready: {count}, and {lines} {noun} for the teacher to label.")
+        }
+    }
+}
+
+fn preparing(progress: Progress) -> String {
+    let (_, _, how_far) = stage::in_words(Some(progress));
+    match progress.stage {
+        Stage::Label => format!("The teacher has labelled {how_far}"),
+        Stage::Rehearse => format!("The student has rehearsed {how_far}"),
+        _ => how_far,
+    }
+}
+
+fn in_words(report: &TrainReport) -> String {
+    let TrainReport { step, of, .. } = report;
+    let head = match report.state {
+        RunState::Running => format!("Step {step} of {of}"),
+        RunState::Paused => format!("Paused after step {step} of {of}"),
+        RunState::Finished => format!("Finished {of} steps in {}", duration(report.millis)),
+        RunState::Stopped => format!("Stopped after step {step} of {of}"),
+        RunState::NotFinite => format!("Broke off after step {step} of {of}"),
+        RunState::MemoryFull => format!("Put aside after step {step} of {of}"),
+    };
+    let mut parts = vec![head];
+    parts.extend(report.loss.map(|loss| format!("loss {}", fixed(loss, 3))));
+    if !report.state.is_over() && *step > 0 {
+        parts.push(format!("{} a step", duration(report.millis)));
+    }
+    parts.push(bytes(report.memory_bytes));
+    parts.join(" · ")
+}
