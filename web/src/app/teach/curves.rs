@@ -34,7 +34,10 @@ pub fn show() {
         let has_values = [&loss[..], &scores].concat().iter().any(|(curve, ..)| !curve.is_empty());
         has_values.then(|| {
             let top = round_up(run.loss.most());
-            vec![figure("Loss", &loss, top), figure("Scores", &scores, 1.0)]
+            let all = [&loss[..], &scores].concat();
+            let steps = all.iter().filter_map(|(curve, ..)| curve.last_step()).max();
+            let steps = steps.unwrap_or(1).max(1);
+            vec![figure("Loss", &loss, top, steps), figure("Scores", &scores, 1.0, steps)]
         })
     });
     show_element("curves", drawn.is_some());
@@ -43,14 +46,14 @@ pub fn show() {
     }
 }
 
-fn figure(title: &str, curves: &[Named<'_>], top: f64) -> Element {
+/// A drawing of curves over `steps`, from 0 to `top`.
+fn figure(title: &str, curves: &[Named<'_>], top: f64, steps: usize) -> Element {
     let words: Vec<String> =
         curves.iter().filter_map(|(curve, name, _)| curve.in_words(name)).collect();
     let label = match words.is_empty() {
         true => format!("{title}: no value yet."),
         false => format!("{title} by step: {}.", words.join(", ")),
     };
-    let steps = curves.iter().filter_map(|(curve, ..)| curve.last_step()).max().unwrap_or(1).max(1);
     let across = |step: f64| LEFT + step / steps as f64 * (WIDTH - LEFT - RIGHT);
     let up = |value: f64| HEIGHT - BOTTOM - value.clamp(0.0, top) / top * (HEIGHT - TOP - BOTTOM);
     let mut drawing =

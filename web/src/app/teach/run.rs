@@ -283,6 +283,7 @@ async fn reset() {
 
 /// The student has left its place, and its run with it.
 pub fn leave() {
+    control(Action::Stop);
     change(|app| app.teach.run = None);
 }
 
