@@ -1,39 +1,22 @@
 // Correcting the student: marks edited by mouse, touch and keys, lessons, undo, files, the teacher.
 import { readFile } from "node:fs/promises";
+import { marked, marks, unmark, word } from "./editor.js";
 import { expect, test } from "./page.js";
 
 const SENTENCE = "Ralville coach Puthgayn Seskak spoke at the University of Lamville.";
-
-/// The marks of the editor as `words/TYPE`.
-async function marked(page) {
-  return page.locator("#teach-marks mark").evaluateAll((marks) =>
-    marks.map((mark) => {
-      const words = [...mark.querySelectorAll(".word")].map((word) => word.textContent);
-      return `${words.join(" ")}/${mark.querySelector("b").textContent}`;
-    }),
-  );
-}
-
-const word = (page, text) => page.locator("#teach-marks .word", { hasText: text }).first();
 
 /// Opens the page with a text and takes all its marks away.
 async function blank(play, page, text = SENTENCE) {
   await play.open();
   await play.type(text);
   await expect(page.locator("#teach-marks .word").first()).toBeVisible();
-  await page.locator("#teach-marks").focus();
-  await page.keyboard.press("Home");
-  await page.keyboard.press("Shift+End");
-  await page.keyboard.press("Delete");
-  await expect.poll(() => marked(page)).toEqual([]);
+  await unmark(page);
 }
 
 test("the student's marks are there to be corrected", async ({ play, page }) => {
   await play.open();
   await play.type(SENTENCE);
-  const own = await play.marks("student").evaluateAll((marks) =>
-    marks.map((mark) => `${mark.firstChild.textContent}/${mark.querySelector("b").textContent}`),
-  );
+  const own = await marks(page, "#student-marks");
   expect(own.length).toBeGreaterThan(0);
   await expect.poll(() => marked(page)).toEqual(own);
   await expect(page.locator("#lesson-count")).toHaveText("none yet");

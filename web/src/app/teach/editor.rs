@@ -14,7 +14,7 @@ use web::lessons::{corrected, marked};
 use web::protocol::{LessonSpan, Role, Tagged};
 use web_sys::{Element, KeyboardEvent};
 
-use super::super::dom::{self, Build, add_text, button, by_id, element, fill, listen};
+use super::super::dom::{self, Build, add_text, button, by_id, click, element, fill, listen};
 use super::super::state::{App, change, read};
 use super::{lessons, say};
 
@@ -77,8 +77,9 @@ pub fn types(app: &App) -> Vec<TypeKey> {
     app.loaded(Role::Student).map_or_else(Vec::new, |loaded| type_keys(&loaded.labels))
 }
 
-/// Connects the keys.
+/// Connects the keys, and the way here from the student's marks.
 pub fn wire() {
+    click(&by_id("correct"), || dom::focus("#teach-marks"));
     listen(&by_id::<Element>("teach-marks"), "keydown", |event: KeyboardEvent| {
         if event.ctrl_key() || event.meta_key() {
             return;
