@@ -3,7 +3,7 @@
 //
 //     node tests/e2e/lesson_bench.js STUDENT_FOLDER
 //
-// STUDENT_FOLDER is a bundle (`cargo run --release -p tests --example random_student` makes one of 20
+// STUDENT_FOLDER is a bundle (`cargo run -p tests --example random_student` makes one of 20
 // million parameters); the page is the built one in dist/. Prints Markdown.
 import { chromium } from "@playwright/test";
 import { readFile } from "node:fs/promises";

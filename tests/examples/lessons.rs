@@ -1,8 +1,8 @@
 //! Teaches a student natively exactly as a tab does, to look for good settings and to write the golden:
 //!
 //! ```sh
-//! cargo run --release -p tests --example lessons -- models/tiny-student LESSONS.json scope=last:1 steps=20
-//! cargo run --release -p tests --example lessons -- models/tiny-student LESSONS.json golden=OUT.json steps=20
+//! cargo run -p tests --example lessons -- models/tiny-student LESSONS.json scope=last:1 steps=20
+//! cargo run -p tests --example lessons -- models/tiny-student LESSONS.json golden=OUT.json steps=20
 //! ```
 //!
 //! `LESSONS.json` is `{"lessons": [{"text": "…", "spans": […]}], "text": ["…"]}`; `teacher=FOLDER` labels

@@ -2,7 +2,7 @@
 //! with: 20 million parameters.
 //!
 //! ```sh
-//! cargo run --release -p tests --example random_student -- OUT_FOLDER TOKENIZER.json
+//! cargo run -p tests --example random_student -- OUT_FOLDER TOKENIZER.json
 //! ```
 //!
 //! `TOKENIZER.json` is that of `bert-base-cased`.

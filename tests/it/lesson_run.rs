@@ -86,11 +86,9 @@ async fn teach_async(
     let rehearsal = rehearsal(student);
     let material =
         Material { lessons: &learned.lessons, text: &learned.text, rehearsal: &rehearsal };
-    let teaching =
-        teacher.map_or(Teaching::Nobody, |teacher| Teaching::Teacher(&teacher.model));
+    let teaching = teacher.map_or(Teaching::Nobody, |teacher| Teaching::Teacher(&teacher.model));
     let mut pause = async |_: Work, _, _| Ok::<_, LessonError>(());
-    let course =
-        Course::prepare(student, None, teaching, material, settings, &mut pause).await?;
+    let course = Course::prepare(student, None, teaching, material, settings, &mut pause).await?;
     let config = settings.train_config();
     let model = student.model.clone().train().without_dropout();
     let mut state = TrainState {

@@ -189,7 +189,8 @@ fn a_checkpoint_holds_what_is_trained_and_the_run_continues_from_it() {
             names.filter(|name| name.starts_with(prefix)).count()
         };
         let trained = [("head", 2), ("last:1", 18), ("lora:4", 10), ("all", 39)];
-        let (_, want) = trained.into_iter().find(|(name, _)| *name == scope.to_string()).expect("listed");
+        let (_, want) =
+            trained.into_iter().find(|(name, _)| *name == scope.to_string()).expect("listed");
         assert_eq!([count("model/"), count("first/"), count("second/")], [want; 3], "{scope}");
         let mut second = state(&student, &settings);
         let bytes: Vec<u8> = kept.to_parts().flat_map(|part| part.into_owned()).collect();
@@ -206,7 +207,8 @@ fn a_checkpoint_of_another_scope_is_refused() {
     let settings = |scope| LessonSettings { scope, steps: 2, ..LessonSettings::default() };
     let last = settings(Scope::Last(1));
     let source = course(&student, &last).source;
-    let kept = steps(&student, &source, &last, &mut state(&student, &last), 1).1.expect("asked for");
+    let kept =
+        steps(&student, &source, &last, &mut state(&student, &last), 1).1.expect("asked for");
     for other in [Scope::Head, Scope::All, Scope::Lora(2)] {
         let refused = state(&student, &settings(other)).restore(kept.clone());
         assert!(refused.is_err(), "{other}");

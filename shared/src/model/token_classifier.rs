@@ -279,9 +279,8 @@ mod tests {
         let model = TokenClassifier::init(&BertConfig::tiny(30), 3, 1, &device).without_dropout();
         let ids = Tensor::<2, Int>::from_data([[1, 2, 3]], &device);
         let mask = ids.clone().not_equal_elem(0);
-        let logits = |mut noise| {
-            model.forward(ids.clone(), mask.clone(), false, &mut noise).into_data()
-        };
+        let logits =
+            |mut noise| model.forward(ids.clone(), mask.clone(), false, &mut noise).into_data();
         assert_eq!(logits(Noise::seeded(4)), logits(Noise::off()));
     }
 

@@ -93,8 +93,10 @@ impl Split {
         };
         let is_held_out = |index: usize| index % every == every - 1;
         let part = |held_out: bool| {
-            let chosen = texts.iter().enumerate().filter(|(index, _)| is_held_out(*index) == held_out);
-            let chosen = chosen.map(|(_, text)| text.clone()).filter(|text| !text.trim().is_empty());
+            let chosen =
+                texts.iter().enumerate().filter(|(index, _)| is_held_out(*index) == held_out);
+            let chosen =
+                chosen.map(|(_, text)| text.clone()).filter(|text| !text.trim().is_empty());
             chosen.take(if held_out { HELD_OUT_SENTENCES } else { usize::MAX }).collect::<Vec<_>>()
         };
         Ok(Self { learned: of(part(false))?, held_out: of(part(true))? })
@@ -150,7 +152,8 @@ impl Course {
         let is_former = current.is_none();
         let used = course.source.used(Part::Rehearsed);
         let chosen = course.examples(&used);
-        let states = course.source.states().filter(|_| is_former).map(|states| states.select(&used));
+        let states =
+            course.source.states().filter(|_| is_former).map(|states| states.select(&used));
         let (former, states) = (&student.model, states.as_ref());
         for (index, values) in
             used.iter().zip(logits(former, &chosen, states, pad, &mut pause_here).await?)
@@ -160,7 +163,8 @@ impl Course {
         if !held_out.is_empty() {
             let values = logits(former, &held_out, None, pad, &mut pause_here).await?;
             let exam = Exam::of_logits(held_out, &values, labels);
-            course.kept = Some(course.with_states(exam, model, frozen, pad, &mut pause_here).await?);
+            course.kept =
+                Some(course.with_states(exam, model, frozen, pad, &mut pause_here).await?);
         }
         if let Some(exam) = course.new.take() {
             course.new = Some(course.with_states(exam, model, frozen, pad, &mut pause_here).await?);
@@ -224,7 +228,8 @@ impl Course {
         match teaching {
             Teaching::Nobody => {}
             Teaching::Known(bytes) => {
-                taught = chunk::from_bytes(bytes, &examples, num_labels).map_err(LessonError::Taught)?;
+                taught =
+                    chunk::from_bytes(bytes, &examples, num_labels).map_err(LessonError::Taught)?;
             }
             Teaching::Teacher(teacher) => {
                 let values = logits(teacher, &examples, None, student.config.pad_token_id, pause);
@@ -237,7 +242,8 @@ impl Course {
             self.source.set_logits(*index, &taught.of(place));
         }
         if !held_out.is_empty() {
-            let values: Vec<Vec<f32>> = (used.len()..examples.len()).map(|i| taught.of(i)).collect();
+            let values: Vec<Vec<f32>> =
+                (used.len()..examples.len()).map(|i| taught.of(i)).collect();
             self.teacher = Some(Exam::of_logits(held_out, &values, &student.labels));
         }
         self.taught = (examples, taught);

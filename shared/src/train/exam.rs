@@ -133,7 +133,10 @@ mod tests {
 
     /// Logits that decide these labels of `O B-PER I-PER`.
     fn sure(labels: &[usize]) -> Vec<f32> {
-        labels.iter().flat_map(|label| (0..3).map(move |id| f32::from(u8::from(id == *label)))).collect()
+        labels
+            .iter()
+            .flat_map(|label| (0..3).map(move |id| f32::from(u8::from(id == *label))))
+            .collect()
     }
 
     #[test]

@@ -204,8 +204,9 @@ pub fn labelled_texts(
         for example in &mut examples {
             let aligned = align(&example.word_ids, &word_labels, labels, Continuation::Inside);
             let counted = aligned.into_iter().zip(&example.counted);
-            example.label_ids =
-                counted.map(|(label, counted)| if *counted { label } else { IGNORE_INDEX }).collect();
+            example.label_ids = counted
+                .map(|(label, counted)| if *counted { label } else { IGNORE_INDEX })
+                .collect();
         }
         let tags = word_labels.iter().map(|label| labels.name(*label).to_owned()).collect();
         texts.push(LabelledText { examples, tags });

@@ -87,7 +87,8 @@ impl LessonSource {
         }
         let example = &mut self.examples[index];
         let rows = logits.chunks_exact(self.logits.num_labels());
-        for ((label, row), counted) in example.label_ids.iter_mut().zip(rows).zip(&example.counted) {
+        for ((label, row), counted) in example.label_ids.iter_mut().zip(rows).zip(&example.counted)
+        {
             let best = row.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
             *label = match best {
                 Some((best, _)) if *counted => best as i32,

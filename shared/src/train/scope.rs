@@ -108,7 +108,8 @@ impl Scope {
                 [attention.query.weight.id, attention.value.weight.id]
             };
             let ids = model.layers.iter().flat_map(|layer| adapted(&layer.attention)).collect();
-            let lora = Lora::new(rank, 2.0 * rank as f64).set_param_group(ParamGroup::from_ids(ids));
+            let lora =
+                Lora::new(rank, 2.0 * rank as f64).set_param_group(ParamGroup::from_ids(ids));
             let rng = ChaCha8Rng::seed_from_u64(seed);
             let mut fill = FillAdapters { rng, rank, path: vec![] };
             let mut model = model.apply_lora(lora).map(&mut fill);

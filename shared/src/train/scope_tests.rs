@@ -16,7 +16,8 @@ const ALL: [Scope; 6] =
     [Scope::Head, Scope::Last(1), Scope::Last(2), Scope::NoEmbeddings, Scope::All, Scope::Lora(3)];
 
 fn model(on_host: bool) -> TokenClassifier {
-    let config = BertConfig { initializer_range: 0.2, embedding_rank: Some(8), ..BertConfig::tiny(40) };
+    let config =
+        BertConfig { initializer_range: 0.2, embedding_rank: Some(8), ..BertConfig::tiny(40) };
     let model = TokenClassifier::init(&config, 5, 3, &Device::flex().autodiff());
     if on_host { model.on_host() } else { model }
 }
@@ -94,7 +95,8 @@ fn names_are_read_as_they_are_written() {
     for scope in ALL {
         assert_eq!(scope.to_string().parse(), Ok(scope));
     }
-    for wrong in ["", "last", "last:0", "last:x", "lora:", "lora:-1", "lora:1000", "heads", "all:1"] {
+    for wrong in ["", "last", "last:0", "last:x", "lora:", "lora:-1", "lora:1000", "heads", "all:1"]
+    {
         let error = wrong.parse::<Scope>().expect_err("no scope");
         assert!(error.to_string().starts_with(&format!("`{wrong}`; expected head")), "{error}");
     }

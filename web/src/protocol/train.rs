@@ -3,7 +3,7 @@
 //! [`Command::Train`] and [`Command::Continue`] are answered by any number of [`Answer::Progress`]
 //! (while text is labelled), then by [`Answer::Trained`] once before the first step, after every step
 //! and whenever the run is paused; the first whose [`RunState::is_over`] is the last answer. A failure
-//! before the first step is [`Answer::Failed`].
+//! before the first step is [`Answer::Failed`], a stop before it [`Answer::Cancelled`].
 //!
 //! While a run goes on, every other request is answered between two steps: `Tag` with
 //! [`Role::Student`] by the weights so far, with [`Role::Former`] by those of before.
@@ -12,6 +12,7 @@
 //! [`Answer::Progress`]: super::Answer::Progress
 //! [`Answer::Trained`]: super::Answer::Trained
 //! [`Answer::Failed`]: super::Answer::Failed
+//! [`Answer::Cancelled`]: super::Answer::Cancelled
 //! [`Command::Train`]: super::Command::Train
 //! [`Command::Continue`]: super::Command::Continue
 //! [`Command::Control`]: super::Command::Control

@@ -161,7 +161,9 @@ pub async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Sto
 
 fn refuse_while_taught(role: Role) -> Result<(), Stop> {
     match role == Role::Student && with_state(|state| state.lesson.is_some()) {
-        true => Err(Stop::failed("the student is being taught; stop that before another is loaded")),
+        true => {
+            Err(Stop::failed("the student is being taught; stop that before another is loaded"))
+        }
         false => Ok(()),
     }
 }

@@ -77,8 +77,7 @@ pub async fn pause() {
 /// Waits, and lets messages in.
 pub async fn wait(millis: i32) {
     let wait = Promise::new(&mut |resolve: Function, _| {
-        let set = global()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
+        let set = global().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
         // Without a timer the task goes on at once, only less politely.
         if set.is_err() {
             let _ = resolve.call0(&JsValue::NULL);

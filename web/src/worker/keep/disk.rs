@@ -66,9 +66,8 @@ impl Folder {
         let mut names = Vec::new();
         loop {
             let next = keys.next().map_err(|error| failed("a folder", &error))?;
-            let next: JsValue = wait(next.unchecked_into())
-                .await
-                .map_err(|error| failed("a folder", &error))?;
+            let next: JsValue =
+                wait(next.unchecked_into()).await.map_err(|error| failed("a folder", &error))?;
             let part = |name: &str| Reflect::get(&next, &name.into()).unwrap_or_default();
             if part("done").is_truthy() {
                 return Ok(names);

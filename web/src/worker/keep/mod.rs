@@ -96,13 +96,9 @@ async fn list(kept: &Folder) -> Result<Vec<KeptStudent>, Stop> {
     for id in kept.names().await? {
         let folder = kept.folder(&id).await?;
         match record(&folder).await {
-            Some(Record { name, size_bytes, saved_millis }) => students.push(KeptStudent {
-                id,
-                name,
-                size_bytes,
-                saved_millis,
-                unfinished: None,
-            }),
+            Some(Record { name, size_bytes, saved_millis }) => {
+                students.push(KeptStudent { id, name, size_bytes, saved_millis, unfinished: None })
+            }
             // A tab that was closed while it saved.
             None if with_state(|state| state.saving.as_ref() != Some(&id)) => {
                 kept.delete(&id).await;

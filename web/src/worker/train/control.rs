@@ -29,7 +29,8 @@ const YIELDS: usize = 8;
 /// Takes a wish of the page; one for another run is too late and does nothing.
 pub fn control(request: u32, action: Action) {
     with_state(|state| {
-        let Some(control) = state.lesson.as_mut().filter(|control| control.request == request) else {
+        let Some(control) = state.lesson.as_mut().filter(|control| control.request == request)
+        else {
             return;
         };
         match action {

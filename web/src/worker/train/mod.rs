@@ -24,8 +24,8 @@ use web::protocol::{Answer, Lesson, Role, Stage, TrainSettings};
 
 use super::model::{Model, described};
 use super::{Stop, Task, device, model_of, scope, with_state};
-pub use control::{Control, control};
 use control::Running;
+pub use control::{Control, control};
 use session::Session;
 use unfinished::{Record, Unfinished};
 
@@ -186,7 +186,8 @@ async fn check_device() -> Result<(), Stop> {
         return Ok(());
     }
     let device = with_state(|state| state.device.clone());
-    device::check_gradients(&device.ok_or_else(|| Stop::failed("the device was not started"))?).await?;
+    device::check_gradients(&device.ok_or_else(|| Stop::failed("the device was not started"))?)
+        .await?;
     with_state(|state| state.can_train = true);
     Ok(())
 }

@@ -33,8 +33,7 @@ pub async fn sentences(student: &Model) -> Result<Vec<String>, Stop> {
         can_retry: true,
     };
     let response = JsFuture::from(global().fetch_with_str(name)).await;
-    let response: Response =
-        response.map_err(|error| failed(reason(&error)))?.unchecked_into();
+    let response: Response = response.map_err(|error| failed(reason(&error)))?.unchecked_into();
     if !response.ok() {
         return Err(failed(format!("the server answered {}", response.status())));
     }

@@ -8,9 +8,7 @@ use burn::module::Module;
 use understudy_shared::model::TokenClassifier;
 use understudy_shared::train::adamw::AdamW;
 use understudy_shared::train::course::{Course, Marks};
-use understudy_shared::train::fit::{
-    self, Ending, Event, FitError, StepRecord, fit_with_pauses,
-};
+use understudy_shared::train::fit::{self, Ending, Event, FitError, StepRecord, fit_with_pauses};
 use understudy_shared::train::lesson::LessonSettings;
 use understudy_shared::train::scope::merged;
 use understudy_shared::train::state::{Checkpoint, Progress, TrainState};
