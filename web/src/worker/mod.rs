@@ -157,15 +157,15 @@ async fn answer(task: Task, command: Command, buffers: Vec<JsValue>) -> Result<A
             model::load_files(task, role, name, files, buffers).await
         }
         Command::Tag { role, text, options } => {
-            let model = model_of(role)?;
+            let model = model_in_place(role).await?;
             tag::tag(task, &model, role, text, &options).await
         }
         Command::Score { role, file, options } => {
-            let model = model_of(role)?;
+            let model = model_in_place(role).await?;
             tag::score(task, &model, role, &file, &options).await
         }
         Command::Measure { role, subwords, sentences, rounds } => {
-            let model = model_of(role)?;
+            let model = model_in_place(role).await?;
             work::measure(task, &model, subwords, sentences, rounds).await
         }
         Command::Train { settings, lessons, text } => {
@@ -175,6 +175,20 @@ async fn answer(task: Task, command: Command, buffers: Vec<JsValue>) -> Result<A
         Command::Reset => train::reset(),
         Command::Kept(_) | Command::Control { .. } | Command::Cancel { .. } => {
             unreachable!("answered when it arrives")
+        }
+    }
+}
+
+/// A model, as soon as it is in its place: within a step, and while a checkpoint is written, a run has the
+/// student for itself.
+async fn model_in_place(role: Role) -> Result<Rc<Model>, Stop> {
+    loop {
+        let is_away = |state: &mut State| {
+            state.lesson.is_some() && !state.models.contains_key(&Role::Student)
+        };
+        match model_of(role) {
+            Err(_) if role == Role::Student && with_state(is_away) => scope::pause().await,
+            found => return found,
         }
     }
 }

@@ -19,7 +19,7 @@ use web::protocol::{Answer, KeptCommand, KeptStudent, Role};
 
 use super::model::{self, Model};
 use super::train::unfinished;
-use super::{Stop, Task, model_of, scope, with_state};
+use super::{Stop, Task, model_in_place, scope, with_state};
 use disk::Folder;
 
 /// Marks a folder as whole, and says what is inside.
@@ -139,7 +139,7 @@ pub async fn write_bundle(folder: &Folder, model: &Model) -> Result<u64, Stop> {
 }
 
 async fn save(kept: &Folder, name: &str) -> Result<(), Stop> {
-    let model = model_of(Role::Student)?;
+    let model = model_in_place(Role::Student).await?;
     let saved_millis = js_sys::Date::now();
     let id = format!("{saved_millis:.0}");
     with_state(|state| state.saving = Some(id.clone()));
