@@ -57,7 +57,7 @@ export const start = (page) => page.locator("#train-start").click();
 
 /// Waits for the end of a run.
 export async function finished(page) {
-  await expect(says(page)).toHaveText(/^Finished \d+ steps/, { timeout: 180_000 });
+  await expect(says(page)).toHaveText(/^Finished \d+ steps/, { timeout: 90_000 });
 }
 
 /// Steps taken so far.

@@ -13,12 +13,17 @@ const unlabelled = await readFile(
   "utf-8",
 );
 
-// No name of the invented language, so the student has never seen it.
-const SENTENCE = "Quoxal fans travelled to Gemora.";
-const CORRECT = [
-  ["Quoxal", "Quoxal", "m"],
-  ["Gemora", "Gemora", "l"],
+// No names of the invented language, so the student has never seen them.
+const SENTENCE = "Brorhaven Drapery chose Mibor Tenk yesterday.";
+const PARAPHRASES = [
+  "Yesterday Brorhaven Drapery chose Mibor Tenk.",
+  "Brorhaven Drapery yesterday named Mibor Tenk.",
 ];
+const CORRECT = [
+  ["Brorhaven", "Drapery", "o"],
+  ["Mibor", "Tenk", "p"],
+];
+const AIM = ["Brorhaven Drapery/ORG", "Mibor Tenk/PER"];
 
 /// A lesson, and a run long enough to be interrupted.
 async function long(play, page, count = 2000) {
@@ -46,14 +51,20 @@ test("a correction is learned, beside what was known, and the page stays smooth"
   await finished(page);
   const tasks = await page.evaluate(() => window.longTasks);
   expect(tasks).toEqual([]);
-  await expect.poll(() => marks(page, "#student-marks")).toEqual(["Quoxal/MISC", "Gemora/LOC"]);
-  await expect.poll(() => marks(page, "#marks-now")).toEqual(["Quoxal/MISC", "Gemora/LOC"]);
+  await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
+  await expect.poll(() => marks(page, "#marks-now")).toEqual(AIM);
   await expect.poll(() => marks(page, "#marks-before")).toEqual(before);
   expect(await value(page, "F1 on the lessons")).toBe(1);
   expect(await value(page, "agreement with its former self")).toBeGreaterThanOrEqual(0.97);
   const drawing = page.getByRole("img", { name: /^Loss by step: loss from/ });
   await expect(drawing).toBeVisible();
   await expect(page.locator("#teach-said")).toHaveText(/^Finished \d+ steps/);
+  for (const sentence of PARAPHRASES) {
+    await play.type(sentence);
+    const found = async () => (await marks(page, "#student-marks")).sort();
+    await expect.poll(found).toEqual(AIM);
+  }
+  await play.type(SENTENCE);
 
   await page.getByRole("button", { name: "Reset the student" }).click();
   await expect(page.locator("#beside")).toBeHidden();
@@ -119,23 +130,23 @@ test("a taught student is kept, renamed, downloaded, dropped back and deleted", 
   await page.getByRole("button", { name: "Keep this student" }).click();
   await expect(rows).toContainText("tiny-student, taught");
   await page.getByRole("button", { name: "Rename tiny-student, taught" }).click();
-  await page.getByLabel("New name of").fill("Knows Quoxal");
+  await page.getByLabel("New name of").fill("Knows Brorhaven");
   await page.keyboard.press("Enter");
-  await expect(rows).toContainText("Knows Quoxal");
+  await expect(rows).toContainText("Knows Brorhaven");
 
   await page.reload();
   await play.idle("student");
-  await expect(rows).toContainText("Knows Quoxal");
+  await expect(rows).toContainText("Knows Brorhaven");
   await play.type(SENTENCE);
-  await expect(play.marks("student").first()).not.toContainText("MISC");
-  await page.getByRole("button", { name: "Load Knows Quoxal" }).click();
-  await expect(page.locator("#student-facts")).toContainText("Knows Quoxal");
-  await expect.poll(() => marks(page, "#student-marks")).toEqual(["Quoxal/MISC", "Gemora/LOC"]);
+  await expect.poll(() => marks(page, "#student-marks")).not.toEqual(AIM);
+  await page.getByRole("button", { name: "Load Knows Brorhaven", exact: true }).click();
+  await expect(page.locator("#student-facts")).toContainText("Knows Brorhaven");
+  await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
 
   const waiting = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Download Knows Quoxal" }).click();
+  await page.getByRole("button", { name: "Download Knows Brorhaven" }).click();
   const download = await waiting;
-  expect(download.suggestedFilename()).toBe("Knows-Quoxal.tar");
+  expect(download.suggestedFilename()).toBe("Knows-Brorhaven.tar");
   const archive = await download.path();
   const folder = await mkdtemp(path.join(os.tmpdir(), "kept-"));
   execFileSync("tar", ["--extract", "--file", archive, "--directory", folder]);
@@ -144,16 +155,16 @@ test("a taught student is kept, renamed, downloaded, dropped back and deleted", 
   );
   expect(JSON.parse(await readFile(path.join(folder, "config.json")))).toHaveProperty("id2label");
 
-  await page.getByRole("button", { name: "Delete Knows Quoxal" }).click();
+  await page.getByRole("button", { name: "Delete Knows Brorhaven" }).click();
   await page.getByRole("button", { name: "Delete", exact: true }).click();
   await expect(rows).toHaveText(/^None yet/);
   await page.getByRole("button", { name: "Reset the student" }).click();
   await expect(page.locator("#student-facts")).toContainText("tiny-student");
-  await expect.poll(() => marks(page, "#student-marks")).not.toContain("Quoxal/MISC");
+  await expect.poll(() => marks(page, "#student-marks")).not.toEqual(AIM);
 
-  await play.drop([["Knows-Quoxal.tar", await readFile(archive)]]);
-  await expect(page.locator("#student-facts")).toContainText("Knows-Quoxal");
-  await expect.poll(() => marks(page, "#student-marks")).toEqual(["Quoxal/MISC", "Gemora/LOC"]);
+  await play.drop([["Knows-Brorhaven.tar", await readFile(archive)]]);
+  await expect(page.locator("#student-facts")).toContainText("Knows-Brorhaven");
+  await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
 });
 
 test("a damaged archive is refused", async ({ play, page }) => {
@@ -167,9 +178,10 @@ test("a damaged archive is refused", async ({ play, page }) => {
 test("the teacher labels new text, and the student comes nearer to it", async ({ play, page }) => {
   await play.open();
   await page.getByText("Learn from the teacher on new text").click();
-  await page.locator("#teach-text").fill(unlabelled.split("\n").slice(0, 150).join("\n"));
-  await expect(says(page)).toHaveText("Ready: 150 lines for the teacher to label.");
-  await settings(page, { steps: 60, scope: "all" });
+  const lines = unlabelled.split("\n").filter(Boolean).slice(120);
+  await page.locator("#teach-text").fill(lines.join("\n"));
+  await expect(says(page)).toHaveText(`Ready: ${lines.length} lines for the teacher to label.`);
+  await settings(page, { steps: 60, scope: "all", alpha: 0.9, rehearsal: 0.125 });
   await start(page);
   await expect(page.locator("#teach-problem")).toContainText("The teacher labels your text");
   await page.getByRole("button", { name: "Load the teacher and start" }).click();

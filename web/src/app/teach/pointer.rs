@@ -32,6 +32,12 @@ pub fn wire() {
     listen(&document(), "selectionchange", |_: Event| select());
     listen(&area, "click", |event: MouseEvent| click(&event));
     listen(&area, "pointerdown", |event: PointerEvent| grab(&event));
+    // A finger on an edge does not scroll; `touch-action` would not do for parts of a line.
+    listen(&area, "touchstart", |event: Event| {
+        if dom::target(&event).is_some_and(|target| target.has_attribute("data-edge")) {
+            event.prevent_default();
+        }
+    });
     listen(&area, "pointermove", |event: PointerEvent| drag(&event));
     listen(&area, "pointerup", |_: PointerEvent| release(true));
     listen(&area, "pointercancel", |_: PointerEvent| release(false));
