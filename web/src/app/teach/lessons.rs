@@ -15,7 +15,7 @@ use super::super::dom::{self, Build, add_text, button, by_id, click, element, fi
 use super::super::state::{change, read};
 use super::super::{controls, models, tagging};
 use super::editor::{self, spans_of};
-use super::{problem, run, say};
+use super::{board, drawing, problem, say};
 
 /// Lessons that are shown; a longer list would be a page of its own.
 const SHOWN: usize = 40;
@@ -83,9 +83,9 @@ fn changed() {
     let text = read(|app| to_text(app.teach.lessons.present()));
     // A full storage loses the list at the next reload, and nothing now.
     storage().and_then(|storage| storage.set_item(STORED, &text).ok());
-    editor::show();
+    drawing::show();
     show();
-    run::show();
+    board::show();
 }
 
 /// What stands marked is right as it is.
@@ -162,7 +162,7 @@ pub fn add_unlabelled(text: &str) {
     let gap = if before.trim().is_empty() { "" } else { "\n" };
     area.set_value(&format!("{}{gap}{}", before.trim_end(), text.trim()));
     by_id::<Element>("distil").set_attribute("open", "").expect("a plain attribute name");
-    run::show();
+    board::show();
 }
 
 /// The list, undo and redo.

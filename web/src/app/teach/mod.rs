@@ -3,16 +3,20 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`editor`] | the text word by word, what stands marked in it, and every edit |
+//! | [`drawing`] | both in the document |
 //! | [`pointer`] | selections and dragged edges, by mouse and by touch |
 //! | [`lessons`] | the list of lessons, where they come from, undo and redo |
 //! | [`settings`] | the fields of a run's settings |
-//! | [`run`] | start, pause, step, stop, reset, and what a run reports |
+//! | [`run`] | start, pause, step, stop, reset, and what follows from a run's reports |
+//! | [`board`] | what is shown of a run |
 //! | [`curves`] | the curves of a run |
 //! | [`beside`] | what the student said before and what it says now |
 //! | [`kept`] | students that are kept in the browser |
 
 mod beside;
+mod board;
 mod curves;
+mod drawing;
 mod editor;
 mod kept;
 mod lessons;
@@ -67,7 +71,7 @@ pub fn wire() {
 
 /// Another text or other marks.
 pub fn show_text() {
-    editor::show();
+    drawing::show();
     beside::show();
     lessons::show_sources();
 }
@@ -75,7 +79,7 @@ pub fn show_text() {
 fn show_all() {
     show_text();
     lessons::show();
-    run::show();
+    board::show();
     kept::show();
 }
 

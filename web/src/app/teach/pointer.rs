@@ -12,7 +12,8 @@ use web_sys::{Element, Event, MouseEvent, PointerEvent};
 
 use super::super::dom::{self, by_id, document, listen, window};
 use super::super::state::{change, read};
-use super::editor::{self, Sheet, choose, edit, settled};
+use super::drawing;
+use super::editor::{Sheet, choose, edit, settled};
 
 /// A dragged edge: the entity's index among the marks, which end, and the word it is at.
 #[derive(Clone, Copy)]
@@ -60,7 +61,7 @@ fn select() {
     let last = words.iter().rposition(is_selected);
     if let Some((anchor, focus)) = first.zip(last) {
         change(|app| app.teach.choice = Some(Choice { anchor, focus, is_exact: true }));
-        editor::show_choice();
+        drawing::show_choice();
     }
 }
 
@@ -111,7 +112,7 @@ fn drag(event: &PointerEvent) {
     DRAG.set(Some(Drag { word, ..drag }));
     let dragged = read(|app| Some(stretched(&settled(app)?, Drag { word, ..drag })));
     change(|app| app.teach.dragged = dragged);
-    editor::show();
+    drawing::show();
 }
 
 fn stretched(sheet: &Sheet, drag: Drag) -> Vec<LessonSpan> {
@@ -126,5 +127,5 @@ fn release(is_dropped: bool) {
     if is_dropped {
         edit(|sheet| stretched(sheet, drag));
     }
-    editor::show();
+    drawing::show();
 }
