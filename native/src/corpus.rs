@@ -111,7 +111,7 @@ impl Source for Corpus {
                 all_logits.push(&logits);
             }
         }
-        Ok(Loaded { examples, teacher_logits: Some(all_logits) })
+        Ok(Loaded { examples, teacher_logits: Some(all_logits), states: None })
     }
 }
 

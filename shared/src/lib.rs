@@ -19,8 +19,8 @@
 //! | [`checkpoint`] | Hugging Face names, safetensors bytes, eight-bit matrices, bundles |
 //! | [`compress`] | truncated SVD, factorised token tables, a student's first weights from its teacher's |
 //! | [`loss`] | cross entropy, distillation and hidden states over counted sub-words |
-//! | [`infer`] | logits, decoding, tagging of raw text, a teacher's logits and the chunks they are stored in |
-//! | [`train`] | schedule, AdamW, clipping, where examples come from, and the one training loop |
+//! | [`infer`] | logits, decoding, tagging of raw text, a teacher's logits and the chunks they are stored in, what frozen layers made of examples |
+//! | [`train`] | schedule, AdamW, clipping, where examples come from, what is trained, and the one training loop; lessons for a student that is in use |
 //!
 //! The crate does no IO and reads no clock or environment: bytes go in, bytes come out. Threads are
 //! used in [`host::parallel`] alone, and no result depends on how many there are.

@@ -1,4 +1,5 @@
 // WebGPU on Chromium's software adapter, with the tiny models: slow, but the same entities.
+import { Classroom, lesson, sentences } from "./classroom.js";
 import { expectGolden, golden } from "./golden.js";
 import { expect, startWorker, test } from "./page.js";
 
@@ -9,6 +10,27 @@ test("WebGPU tags 200 texts as the command line does, span for span", async ({ p
   await startWorker(page, "worker_gpu", "webgpu");
   await expectGolden(page, await golden());
 });
+
+for (const scope of ["last:1", "lora:4"]) {
+  test(`on WebGPU the loss falls as on the CPU (${scope})`, async ({ play, page }) => {
+    await play.open("#backend=cpu");
+    const lessons = (await sentences("valid.txt")).slice(0, 6).map(lesson);
+    const losses = async (module, backend) => {
+      const room = await Classroom.open(page, { module, backend });
+      await room.train(lessons, { steps: 12, scope, learning_rate: 3e-3 });
+      const { last, reports } = await room.over();
+      expect(last).toMatchObject({ state: "finished", step: 12 });
+      return reports.filter(({ loss }) => loss !== null).map(({ loss }) => loss);
+    };
+    const onGpu = await losses("worker_gpu", "webgpu");
+    const onCpu = await losses("worker", "cpu");
+    expect(onGpu.at(-1)).toBeLessThan(0.7 * onGpu[0]);
+    onGpu.forEach((loss, step) => {
+      // The derivative of GELU is that of its approximation there, so runs part slowly.
+      expect(Math.abs(loss / onCpu[step] - 1), `step ${step + 1}`).toBeLessThan(0.02);
+    });
+  });
+}
 
 test("WebGPU can be forced, and says its adapter", async ({ play, page }) => {
   await page.goto(`${play.server.url}#backend=webgpu`);

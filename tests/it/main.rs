@@ -3,6 +3,8 @@
 mod curve_golden;
 mod forward_candle;
 mod forward_golden;
+mod lesson_run;
+mod lessons;
 mod losses_golden;
 mod properties;
 mod readers;

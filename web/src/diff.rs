@@ -6,6 +6,8 @@
 
 use serde::Serialize;
 
+use crate::order::order;
+
 /// How an entity of one model relates to the other model's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,14 +86,16 @@ pub fn compare(teacher: &[Span<'_>], student: &[Span<'_>]) -> Comparison {
         pairs.extend(overlapping.filter(|(t, s)| teacher[*t].overlap(&student[*s]) > 0));
     }
     // Identical entities first, then those in one place, then the largest overlaps.
-    pairs.sort_by_key(|(t, s)| {
-        let (teacher, student) = (&teacher[*t], &student[*s]);
+    let key = |pair: usize| {
+        let (t, s) = pairs[pair];
+        let (teacher, student) = (&teacher[t], &student[s]);
         let same_place = teacher.is_at(student);
         let same_type = teacher.entity_type == student.entity_type;
-        (!(same_place && same_type), !same_place, std::cmp::Reverse(teacher.overlap(student)), *t)
-    });
+        (!(same_place && same_type), !same_place, std::cmp::Reverse(teacher.overlap(student)), t)
+    };
+    let sorted = order(pairs.len(), &|left, right| key(left) < key(right));
     let mut is_taken = vec![false; teacher.len()];
-    for (t, s) in pairs {
+    for (t, s) in sorted.into_iter().map(|pair| pairs[pair]) {
         if is_taken[t] || comparison.partners[s].is_some() {
             continue;
         }

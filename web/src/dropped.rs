@@ -13,6 +13,8 @@ pub const MOST_BUNDLE: f64 = 1.2e9;
 pub enum Dropped {
     /// The files of a bundle, among others perhaps.
     Bundle,
+    /// One file that holds the files of a bundle, as the page gives students away.
+    Archive,
     /// One file of text.
     Text,
 }
@@ -47,12 +49,13 @@ pub fn classify(names: &[&str]) -> Result<Dropped, String> {
     }
     match names {
         [name] if is_text(name) => Ok(Dropped::Text),
+        [name] if name.to_ascii_lowercase().ends_with(".tar") => Ok(Dropped::Archive),
         [_, _, ..] if names.iter().all(|name| is_text(name)) => {
             Err("Drop one text at a time.".to_owned())
         }
         _ => Err(format!(
             "Nothing here can be read: {}. Expected a .txt or .conll file, or a bundle: \
-             config.json, tokenizer.json and model.safetensors.",
+             config.json, tokenizer.json and model.safetensors, or a .tar of them.",
             names.join(", ")
         )),
     }
@@ -125,6 +128,7 @@ mod tests {
     fn one_text_is_taken() {
         assert_eq!(classify(&["Notes.TXT"]), Ok(Dropped::Text));
         assert_eq!(classify(&["test.conll"]), Ok(Dropped::Text));
+        assert_eq!(classify(&["my student.TAR"]), Ok(Dropped::Archive));
         assert!(classify(&["a.txt", "b.txt"]).is_err());
         assert!(classify(&["photo.png"]).is_err_and(|message| message.contains("photo.png")));
         assert!(classify(&[]).is_err());

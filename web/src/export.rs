@@ -1,8 +1,7 @@
 //! What was tagged, as JSON, as CoNLL columns and as a page of its own.
 
-use serde_json::{Value, json};
-
 use crate::colour::plain_type;
+use crate::json::{Json, Wire};
 use crate::protocol::{Entity, Tagged};
 
 /// A file to give away.
@@ -57,27 +56,28 @@ impl Format {
 }
 
 fn to_json(text: &str, tagged: &[&Tagged]) -> String {
-    let mut object = json!({ "text": text });
+    let mut fields = vec![("text", text.to_owned().to_json())];
     for tagged in tagged {
-        object[tagged.role.name()] = tagged.entities.iter().map(|e| entity_json(text, e)).collect();
+        let entities = tagged.entities.iter().map(|entity| entity_json(text, entity)).collect();
+        fields.push((tagged.role.name(), Json::List(entities)));
     }
-    serde_json::to_string_pretty(&object).unwrap_or_default() + "\n"
+    Json::object(fields).to_lines() + "\n"
 }
 
-fn entity_json(text: &str, entity: &Entity) -> Value {
+fn entity_json(text: &str, entity: &Entity) -> Json {
     let place = entity.place;
-    let char_at = |byte: usize| text[..byte].chars().count();
-    json!({
-        "entity_type": entity.entity_type,
-        "text": &text[place.start_byte..place.end_byte],
-        "start_byte": place.start_byte,
-        "end_byte": place.end_byte,
-        "start_char": char_at(place.start_byte),
-        "end_char": char_at(place.end_byte),
-        "start_utf16": place.start_utf16,
-        "end_utf16": place.end_utf16,
-        "score": (f64::from(entity.score) * 1e4).round() / 1e4,
-    })
+    let char_at = |byte: usize| text[..byte].chars().count().to_json();
+    Json::object(vec![
+        ("entity_type", entity.entity_type.to_json()),
+        ("text", text[place.start_byte..place.end_byte].to_owned().to_json()),
+        ("start_byte", place.start_byte.to_json()),
+        ("end_byte", place.end_byte.to_json()),
+        ("start_char", char_at(place.start_byte)),
+        ("end_char", char_at(place.end_byte)),
+        ("start_utf16", place.start_utf16.to_json()),
+        ("end_utf16", place.end_utf16.to_json()),
+        ("score", ((f64::from(entity.score) * 1e4).round() / 1e4).to_json()),
+    ])
 }
 
 /// Words as the tokenizer makes them, a blank line where the text has a line's end.
@@ -146,6 +146,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::position::places;
     use crate::protocol::Role;

@@ -1,5 +1,7 @@
 //! Median, 95th percentile and speed of what was tagged.
 
+use crate::order::order;
+
 /// Latest measurements that are kept.
 const MOST: usize = 200;
 
@@ -44,10 +46,10 @@ impl Latencies {
 
 /// The value that `percent` of `values` do not exceed, by the nearest rank.
 pub fn percentile(values: impl Iterator<Item = f64>, percent: usize) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
+    let values: Vec<f64> = values.collect();
+    let sorted = order(values.len(), &|left, right| values[left] < values[right]);
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied()
+    sorted.get(rank - 1).map(|index| values[*index])
 }
 
 #[cfg(test)]

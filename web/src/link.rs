@@ -2,6 +2,7 @@
 //!
 //! `#text=Ada%20Lovelace&aggregation=max&constrained=1&threshold=0.5&compare=1&backend=cpu`
 
+use crate::number;
 use crate::protocol::{AGGREGATIONS, Backend, Options};
 
 /// What a link holds.
@@ -33,8 +34,8 @@ impl Link {
                 }
                 "constrained" => link.options.constrained = value == "1",
                 "threshold" => {
-                    let number = value.parse().ok().filter(|value| (0.0..=1.0).contains(value));
-                    link.options.threshold = number.unwrap_or(0.0);
+                    let number = number::parse(&value).filter(|value| (0.0..=1.0).contains(value));
+                    link.options.threshold = number.unwrap_or(0.0) as f32;
                 }
                 "compare" => link.compare = value == "1",
                 "backend" => {
@@ -43,7 +44,7 @@ impl Link {
                 }
                 "temperature" => {
                     link.temperature =
-                        value.parse().ok().filter(|value| (1.0..=20.0).contains(value));
+                        number::parse(&value).filter(|value| (1.0..=20.0).contains(value));
                 }
                 _ => {}
             }
@@ -65,7 +66,7 @@ impl Link {
             pairs.push("constrained=1".to_owned());
         }
         if self.options.threshold != default.threshold {
-            pairs.push(format!("threshold={}", self.options.threshold));
+            pairs.push(format!("threshold={}", number::shortest(self.options.threshold.into())));
         }
         if self.compare {
             pairs.push("compare=1".to_owned());
@@ -74,7 +75,7 @@ impl Link {
             pairs.push(format!("backend={}", backend.name()));
         }
         if let Some(temperature) = self.temperature {
-            pairs.push(format!("temperature={temperature}"));
+            pairs.push(format!("temperature={}", number::shortest(temperature)));
         }
         pairs.join("&")
     }

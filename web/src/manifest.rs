@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::json::{Json, Wire};
 use crate::protocol::Role;
 
 /// The format that this page reads.
@@ -57,8 +58,9 @@ impl Manifest {
     ///
     /// Text that is no manifest of this format, or a name that would leave its folder.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_str(text)
-            .map_err(|error| format!("models/manifest.json: {error}; expected a list of models"))?;
+        let wrong = |what: &str| format!("models/manifest.json: {what}; expected a list of models");
+        let json = Json::parse(text).map_err(|error| wrong(&error))?;
+        let manifest = Self::from_json(json).ok_or_else(|| wrong("another form"))?;
         if manifest.format != FORMAT {
             return Err(format!(
                 "models/manifest.json: format {}; expected {FORMAT}: write it again with \
@@ -136,7 +138,9 @@ mod tests {
 
     #[test]
     fn what_is_no_manifest_is_refused() {
-        let message = Manifest::parse("<!doctype html>").expect_err("a page");
-        assert!(message.starts_with("models/manifest.json: "), "{message}");
+        for text in ["<!doctype html>", "[]", r#"{"format": 1, "models": [{}]}"#] {
+            let message = Manifest::parse(text).expect_err("no manifest");
+            assert!(message.starts_with("models/manifest.json: "), "{message}");
+        }
     }
 }

@@ -12,6 +12,8 @@ const FILES = [
   "worker.js",
   "worker_bg.wasm",
   "models/manifest.json",
+  "rehearsal.txt",
+  "rehearsal-tiny.txt",
 ];
 
 self.addEventListener("install", (event) => {

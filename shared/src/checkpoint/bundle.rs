@@ -185,6 +185,19 @@ pub fn to_files(
     ])
 }
 
+/// The files of a bundle beside its weights, as [`to_files`] names and fills them.
+pub fn small_files(
+    config: &BertConfig,
+    labels: &LabelSet,
+    tokenizer: &[u8],
+) -> [(&'static str, Vec<u8>); 3] {
+    [
+        ("config.json", config.to_json(Some(labels)).into_bytes()),
+        ("tokenizer.json", tokenizer.to_vec()),
+        ("tokenizer_config.json", tokenizer_config(tokenizer, config).into_bytes()),
+    ]
+}
+
 /// The `tokenizer_config.json` that `transformers` needs beside `tokenizer.json`: without it, it takes
 /// a BERT tokenizer for an uncased one and lowers every letter.
 fn tokenizer_config(tokenizer: &[u8], config: &BertConfig) -> String {

@@ -2,12 +2,13 @@
 //!
 //! Format: <https://github.com/huggingface/safetensors/blob/v0.6.2/README.md#format>.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -382,7 +383,15 @@ pub async fn read_tensors(tensors: Vec<(String, Vec<usize>, Tensor<1>)>) -> Vec<
 #[derive(Default)]
 pub(crate) struct Gather {
     path: Vec<String>,
+    only_trained: bool,
     pub(crate) tensors: Vec<(String, Vec<usize>, Tensor<1>)>,
+}
+
+impl Gather {
+    /// Collects those parameters alone that ask for gradients.
+    pub(crate) fn of_trained() -> Self {
+        Self { only_trained: true, ..Self::default() }
+    }
 }
 
 impl ModuleVisitor for Gather {
@@ -395,6 +404,9 @@ impl ModuleVisitor for Gather {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.only_trained && !param.is_require_grad() {
+            return;
+        }
         let tensor = param.val().without_autodiff();
         let shape = tensor.dims().to_vec();
         self.tensors.push((self.path.join("."), shape, tensor.reshape([-1])));
@@ -417,8 +429,36 @@ pub fn to_bytes(tensors: &[NamedTensor], stored_as: StoredAs) -> Result<Vec<u8>,
         (name, view.expect("the values fill the shape"))
     });
     let format = if stored_as == StoredAs::Int8 { "understudy-int8" } else { "pt" };
-    let metadata = std::collections::HashMap::from([("format".to_owned(), format.to_owned())]);
+    let metadata = HashMap::from([("format".to_owned(), format.to_owned())]);
     Ok(safetensors::serialize(views, Some(metadata)).expect("names and shapes are valid"))
+}
+
+/// The pieces of a safetensors file in f32 with one entry of metadata, one after the other, so that it
+/// need not be whole in memory a second time.
+pub fn file_parts<'a>(
+    tensors: &'a [NamedTensor],
+    (key, value): (&str, String),
+) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a> {
+    let mut infos = Vec::with_capacity(tensors.len());
+    let mut end = 0;
+    for tensor in tensors {
+        let start = end;
+        end += tensor.values.len() * size_of::<f32>();
+        let (shape, data_offsets) = (tensor.shape.clone(), (start, end));
+        infos.push((tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets }));
+    }
+    let metadata = HashMap::from([(key.to_owned(), value)]);
+    let header = Metadata::new(Some(metadata), infos).expect("offsets without gaps");
+    let mut header = serde_json::to_vec(&header).expect("names and numbers");
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let len = (header.len() as u64).to_le_bytes().to_vec();
+    let tensors = tensors.iter().map(|tensor| bytemuck::cast_slice(&tensor.values));
+    [len, header].into_iter().map(Cow::Owned).chain(tensors.map(Cow::Borrowed))
+}
+
+/// The pieces of a weights file in f32, as [`to_bytes`] with [`StoredAs::F32`] writes it whole.
+pub fn to_parts(tensors: &[NamedTensor]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    file_parts(tensors, ("format", "pt".to_owned()))
 }
 
 type Encoded = (String, Dtype, Vec<usize>, Vec<u8>);

@@ -210,8 +210,8 @@ impl Backward<Flex, 7> for AttentionBackward {
 struct LinearGeluBackward;
 
 impl Backward<Flex, 3> for LinearGeluBackward {
-    /// Input, weight, and what GELU was taken of.
-    type State = [HostTensor; 3];
+    /// The input where the weight's gradient is asked for, the weight, and what GELU was taken of.
+    type State = (Option<HostTensor>, [HostTensor; 2]);
 
     fn backward(
         self,
@@ -220,11 +220,11 @@ impl Backward<Flex, 3> for LinearGeluBackward {
         _checkpointer: &mut Checkpointer,
     ) {
         let gradient = grads.consume::<Flex>(&ops.node);
-        let ([input_node, weight_node, bias_node], [input, weight, expanded]) =
+        let ([input_node, weight_node, bias_node], (input, [weight, expanded])) =
             (ops.parents, ops.state);
         let gradient = gelu_backward(&expanded, gradient);
         register!(grads, bias_node, bias_gradient(&gradient));
-        register!(grads, weight_node, weight_gradient(&input, &gradient));
+        register!(grads, weight_node, weight_gradient(&kept(input), &gradient));
         register!(grads, input_node, input_gradient(&gradient, &weight));
     }
 }
@@ -233,8 +233,8 @@ impl Backward<Flex, 3> for LinearGeluBackward {
 struct LinearAddNormBackward;
 
 impl Backward<Flex, 6> for LinearAddNormBackward {
-    /// Input and weight of the linear layer, and what the rest keeps.
-    type State = (HostTensor, HostTensor, Normed);
+    /// The input where the weight's gradient is asked for, the weight, and what the rest keeps.
+    type State = (Option<HostTensor>, HostTensor, Normed);
 
     fn backward(
         self,
@@ -251,9 +251,14 @@ impl Backward<Flex, 6> for LinearAddNormBackward {
         register!(grads, residual_node, gradients.residual);
         register!(grads, gamma_node, gradients.gamma);
         register!(grads, beta_node, gradients.beta);
-        register!(grads, weight_node, weight_gradient(&input, &gradients.input));
+        register!(grads, weight_node, weight_gradient(&kept(input), &gradients.input));
         register!(grads, input_node, input_gradient(&gradients.input, &weight));
     }
+}
+
+/// An input that was kept because its weight's gradient was asked for.
+fn kept(input: Option<HostTensor>) -> HostTensor {
+    input.expect("kept where the weight is trained")
 }
 
 impl<C: CheckpointStrategy> HostOps for Autodiff<Flex, C> {
@@ -283,6 +288,7 @@ impl<C: CheckpointStrategy> HostOps for Autodiff<Flex, C> {
     }
 
     fn linear_gelu(input: FloatTensor<Self>, parameters: LinearTensors<Self>) -> FloatTensor<Self> {
+        let is_trained = parameters.weight.is_tracked();
         let (input, input_node) = input.into_parts();
         let (LinearTensors { weight, bias }, [weight_node, bias_node]) = into_parts(parameters);
         let nodes = [input_node, weight_node, bias_node];
@@ -291,7 +297,7 @@ impl<C: CheckpointStrategy> HostOps for Autodiff<Flex, C> {
         match LinearGeluBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let output = gelu(&expanded);
-                prep.finish([input, weight, expanded], output)
+                prep.finish((is_trained.then_some(input), [weight, expanded]), output)
             }
             OpsKind::UnTracked(prep) => prep.finish(gelu(&expanded)),
         }
@@ -304,6 +310,7 @@ impl<C: CheckpointStrategy> HostOps for Autodiff<Flex, C> {
         norm: NormTensors<Self>,
         settings: AddNormSettings,
     ) -> FloatTensor<Self> {
+        let is_trained = linear.weight.is_tracked();
         let (input, input_node) = input.into_parts();
         let (LinearTensors { weight, bias }, [weight_node, bias_node]) = into_parts(linear);
         let (residual, residual_node) = residual.into_parts();
@@ -315,7 +322,9 @@ impl<C: CheckpointStrategy> HostOps for Autodiff<Flex, C> {
         let norm = NormTensors { gamma, beta };
         let (output, normed) = add_norm(product, residual, bias, norm, settings);
         match LinearAddNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((input, weight, normed), output),
+            OpsKind::Tracked(prep) => {
+                prep.finish((is_trained.then_some(input), weight, normed), output)
+            }
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

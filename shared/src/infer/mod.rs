@@ -3,5 +3,6 @@
 pub mod chunk;
 pub mod decode;
 pub mod logits;
+pub mod states;
 pub mod tagger;
 pub mod teacher;

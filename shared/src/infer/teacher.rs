@@ -74,6 +74,11 @@ impl TeacherLogits {
         self.starts.push(self.values.len() / self.num_labels);
     }
 
+    /// Those of one example, `[len, num_labels]`.
+    pub fn of(&self, example: usize) -> Vec<f32> {
+        self.values[self.range(example)].iter().map(|value| value.to_f32()).collect()
+    }
+
     /// As a tensor, zero where padded.
     ///
     /// # Shapes

@@ -24,7 +24,7 @@ pub struct Embeddings {
     pub token_type_embeddings: Embedding,
     /// LayerNorm over `hidden_size`.
     pub layer_norm: LayerNorm,
-    dropout: f64,
+    pub(super) dropout: f64,
 }
 
 impl Embeddings {

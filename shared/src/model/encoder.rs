@@ -153,6 +153,12 @@ impl EncoderLayer {
         }
     }
 
+    /// Turns dropout off for good.
+    pub(super) fn drop_nothing(&mut self) {
+        self.dropout = 0.0;
+        self.attention.dropout = 0.0;
+    }
+
     /// # Shapes
     ///
     /// - `input`: `[batch_size * seq_len, hidden_size]`

@@ -99,6 +99,15 @@ impl TokenClassifier {
         self
     }
 
+    /// Without dropout from now on: for short runs on few sentences, and where the lowest layers are run
+    /// once and their output is kept.
+    pub fn without_dropout(mut self) -> Self {
+        self.dropout = 0.0;
+        self.embeddings.dropout = 0.0;
+        self.layers.iter_mut().for_each(EncoderLayer::drop_nothing);
+        self
+    }
+
     /// The smallest model there is, to stand in while another is moved; nothing of it is allocated.
     pub(crate) fn placeholder(device: &Device) -> Self {
         let config = BertConfig { num_hidden_layers: 0, ..BertConfig::tiny(1) };
@@ -108,6 +117,11 @@ impl TokenClassifier {
     /// The device its parameters are on.
     pub fn device(&self) -> Device {
         self.classifier.weight.lazy_device()
+    }
+
+    /// Width of its hidden states.
+    pub fn hidden_size(&self) -> usize {
+        self.embeddings.layer_norm.gamma.lazy_shape()[0]
     }
 
     /// The logits of a batch.
@@ -135,6 +149,49 @@ impl TokenClassifier {
         noise: &mut Noise,
     ) -> ClassifierOutput {
         self.run(input_ids, AttentionBias::new(attention_mask, true), noise, true)
+    }
+
+    /// What the embeddings and the lowest `layers` layers make of a batch, without dropout.
+    ///
+    /// # Shapes
+    ///
+    /// - `input_ids`, `attention_mask`: `[batch_size, seq_len]`
+    /// - returns: `[batch_size * seq_len, hidden_size]`
+    pub fn forward_lower(
+        &self,
+        input_ids: Tensor<2, Int>,
+        attention_mask: Tensor<2, Bool>,
+        is_padded: bool,
+        layers: usize,
+    ) -> Tensor<2> {
+        let (bias, mut noise) = (AttentionBias::new(attention_mask, is_padded), Noise::off());
+        let embedded = self.embeddings.forward(input_ids, &mut noise);
+        let lower = self.layers[..layers].iter();
+        lower.fold(embedded, |hidden, layer| layer.forward(hidden, &bias, &mut noise))
+    }
+
+    /// The logits of a batch from what [`TokenClassifier::forward_lower`] made of it.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[batch_size * seq_len, hidden_size]`; where padded any finite numbers
+    /// - `attention_mask`: `[batch_size, seq_len]`
+    /// - returns: `[batch_size, seq_len, num_labels]`
+    pub fn forward_upper(
+        &self,
+        hidden: Tensor<2>,
+        attention_mask: Tensor<2, Bool>,
+        is_padded: bool,
+        layers: usize,
+        noise: &mut Noise,
+    ) -> Tensor<3> {
+        let [batch_size, seq_len] = attention_mask.dims();
+        let bias = AttentionBias::new(attention_mask, is_padded);
+        let upper = self.layers[layers..].iter();
+        let hidden = upper.fold(hidden, |hidden, layer| layer.forward(hidden, &bias, noise));
+        let logits = self.classifier.forward(noise.dropout(hidden, self.dropout));
+        let num_labels = logits.dims()[1];
+        logits.reshape([batch_size, seq_len, num_labels])
     }
 
     fn run(
@@ -244,6 +301,37 @@ mod tests {
         let difference = (half - logits(&model)).abs().max().into_scalar::<f32>();
         // A half has 11 bits: about 5e-4 of logits below 1.
         assert!(difference > 0.0 && difference < 2e-3, "{difference}");
+    }
+
+    #[test]
+    fn lower_and_upper_layers_make_the_whole() {
+        let device = Device::flex();
+        for on_host in [false, true] {
+            let mut model = TokenClassifier::init(&BertConfig::tiny(30), 3, 1, &device);
+            if on_host {
+                model = model.on_host();
+            }
+            let ids = Tensor::<2, Int>::from_data([[1, 2, 3], [4, 5, 0]], &device);
+            let mask = ids.clone().not_equal_elem(0);
+            let want = model.forward(ids.clone(), mask.clone(), true, &mut Noise::off());
+            for layers in 0..=2 {
+                let hidden = model.forward_lower(ids.clone(), mask.clone(), true, layers);
+                let noise = &mut Noise::off();
+                let got = model.forward_upper(hidden, mask.clone(), true, layers, noise);
+                assert_eq!(got.into_data(), want.clone().into_data(), "{layers} layers below");
+            }
+        }
+    }
+
+    #[test]
+    fn without_dropout_noise_changes_nothing() {
+        let device = Device::flex();
+        let model = TokenClassifier::init(&BertConfig::tiny(30), 3, 1, &device).without_dropout();
+        let ids = Tensor::<2, Int>::from_data([[1, 2, 3]], &device);
+        let mask = ids.clone().not_equal_elem(0);
+        let logits =
+            |mut noise| model.forward(ids.clone(), mask.clone(), false, &mut noise).into_data();
+        assert_eq!(logits(Noise::seeded(4)), logits(Noise::off()));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::trainee::Trainee;
@@ -128,8 +128,8 @@ impl AdamW {
         Self { config, placement, moments: BTreeMap::new(), steps: 0 }
     }
 
-    /// One step. Returns the model and the norm of all gradients before clipping, `[1]`; a model with
-    /// a gradient that is not finite comes back with weights that are not finite either.
+    /// One step. Returns the model and the norm of all gradients before clipping, `[1]`; where that is
+    /// not finite, every weight stays as it was.
     pub fn step(
         &mut self,
         model: Trainee,
@@ -145,6 +145,9 @@ impl AdamW {
                 model.visit(&mut taken);
                 let squares = taken.data.values().map(|data| sum_of_squares(floats(data)));
                 let norm = squares.sum::<f64>().sqrt();
+                if !norm.is_finite() {
+                    return (model, Tensor::from_data([norm as f32], &device));
+                }
                 let scale = max_gradient_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
                 let (gradients, path) = (taken.data, vec![]);
                 let mut apply =
@@ -159,9 +162,9 @@ impl AdamW {
                 let scale = max_gradient_norm.map(|max| {
                     norm.clone().add_scalar(1e-6).recip().mul_scalar(max).clamp_max(1.0)
                 });
-                let path = vec![];
+                let (path, is_good) = (vec![], norm.clone().is_finite());
                 let mut apply =
-                    ApplyDevice { optimizer: self, gradients, scale, learning_rate, path };
+                    ApplyDevice { optimizer: self, gradients, scale, is_good, learning_rate, path };
                 (model.map(&mut apply), norm)
             }
         }
@@ -352,6 +355,8 @@ struct ApplyDevice<'a> {
     optimizer: &'a mut AdamW,
     gradients: GradientsParams,
     scale: Option<Tensor<1>>,
+    /// `[1]`: whether the norm of all gradients is finite.
+    is_good: Tensor<1, Bool>,
     learning_rate: f64,
     path: Vec<String>,
 }
@@ -379,7 +384,9 @@ impl ModuleMapper for ApplyDevice<'_> {
         let second = second * update.beta_2 + gradient.square() * (1.0 - update.beta_2);
         let divisor = second.clone().sqrt() * update.second_scale + update.epsilon;
         let change = first.clone() / divisor * update.step_size;
-        let value = inner.reshape([-1]) * update.keep - change;
+        let inner = inner.reshape([-1]);
+        let value = inner.clone() * update.keep - change;
+        let value = inner.mask_where(self.is_good.clone().expand(value.dims()), value);
         self.optimizer.moments.insert(path, Moments::Device { first, second });
         let tensor = value.reshape(shape).autodiff().require_grad();
         Param::from_mapped_value(id, tensor, mapper)

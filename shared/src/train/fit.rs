@@ -21,6 +21,7 @@ use crate::checkpoint::weights::{NamedTensor, read_back};
 use crate::data::batch::{Batch, BatchCounts, Feed, counts, longest};
 use crate::data::label::LabelSet;
 use crate::infer::decode::Decoding;
+use crate::infer::states::KeptStates;
 use crate::loss::objective::{HiddenPairs, Objective};
 use crate::model::{Noise, TokenClassifier};
 
@@ -152,12 +153,28 @@ pub enum FitError<E> {
 ///
 /// # Errors
 ///
-/// No examples, a loss that is not finite, or a failure of `observe`.
+/// No examples, a loss that is not finite (the weights are then those of before that step), or a failure
+/// of `observe`.
 pub async fn fit<E>(
     state: &mut TrainState,
     task: &Task<'_>,
     config: &TrainConfig,
     mut observe: impl FnMut(Event<'_>) -> Result<Control, E>,
+) -> Result<Ending, FitError<E>> {
+    fit_with_pauses(state, task, config, async |event, _| observe(event)).await
+}
+
+/// The same with an observer that may wait, as a browser's must to let messages in, and that is given
+/// the model as it is then.
+///
+/// # Errors
+///
+/// Those of [`fit`].
+pub async fn fit_with_pauses<E>(
+    state: &mut TrainState,
+    task: &Task<'_>,
+    config: &TrainConfig,
+    mut observe: impl AsyncFnMut(Event<'_>, &Trainee) -> Result<Control, E>,
 ) -> Result<Ending, FitError<E>> {
     if task.train.lengths().is_empty() {
         return Err(FitError::Empty);
@@ -193,7 +210,8 @@ pub async fn fit<E>(
                 if !loss.is_finite() || !gradient_norm.is_finite() {
                     return Err(FitError::NotFinite { step, loss, gradient_norm });
                 }
-                control = control.max(observe(Event::Step(&record)).map_err(FitError::Observer)?);
+                let told = observe(Event::Step(&record), &state.model).await;
+                control = control.max(told.map_err(FitError::Observer)?);
             }
         }
         let mut ending = None;
@@ -210,7 +228,8 @@ pub async fn fit<E>(
         }
         if control != Control::Continue || evaluates || ending.is_some() {
             let checkpoint = state.checkpoint().await;
-            observe(Event::Checkpoint(&checkpoint)).map_err(FitError::Observer)?;
+            let told = observe(Event::Checkpoint(&checkpoint), &state.model).await;
+            told.map_err(FitError::Observer)?;
         }
         if let Some(ending) = ending {
             return Ok(ending);
@@ -261,12 +280,19 @@ fn train_step(
         let stream = state.progress.step * config.gradient_accumulation * feed.parts + micro;
         let stream = stream as u64;
         let mut noise = Noise::seeded(config.stream(2, stream));
-        let seen = match config.token_dropout > 0.0 {
-            true => batch.hide(config.token_dropout, task.mask_token_id, config.stream(5, stream)),
-            false => batch.input_ids.clone(),
+        let (logits, hidden_pairs) = match &loaded.states {
+            Some(states) => (upper(&state.model, states, &batch, &mut noise), vec![]),
+            None => {
+                let seen = match config.token_dropout > 0.0 {
+                    true => {
+                        let seed = config.stream(5, stream);
+                        batch.hide(config.token_dropout, task.mask_token_id, seed)
+                    }
+                    false => batch.input_ids.clone(),
+                };
+                forward(&state.model, task, objective, (&batch, seen), &mut noise)
+            }
         };
-        let (logits, hidden_pairs) =
-            forward(&state.model, task, objective, (&batch, seen), &mut noise);
         let teacher = loaded.teacher_logits.as_ref().filter(|_| objective.is_soft());
         let teacher = teacher.map(|logits| logits.batch(shape, &device));
         let losses = objective.losses(logits, teacher, hidden_pairs, &batch, &whole);
@@ -339,6 +365,13 @@ fn forward(
     (ours.logits, pairs.collect())
 }
 
+/// The logits of a batch from what the frozen lowest layers made of it.
+fn upper(model: &Trainee, states: &KeptStates, batch: &Batch, noise: &mut Noise) -> Tensor<3> {
+    let mask = batch.attention_mask.clone();
+    let hidden = states.batch(mask.dims(), &mask.device());
+    model.classifier.forward_upper(hidden, mask, batch.is_padded, states.layers(), noise)
+}
+
 /// Reads the losses of some steps in one transaction.
 async fn read_steps(steps: Vec<PendingStep>) -> Vec<StepRecord> {
     let mut transaction = Transaction::default();
@@ -375,7 +408,7 @@ async fn evaluate_step<E>(
     task: &Task<'_>,
     dev: &LabelledSet,
     epoch: f64,
-    observe: &mut impl FnMut(Event<'_>) -> Result<Control, E>,
+    observe: &mut impl AsyncFnMut(Event<'_>, &Trainee) -> Result<Control, E>,
 ) -> Result<Control, FitError<E>> {
     let model = state.model.classifier.valid();
     let evaluation =
@@ -398,5 +431,5 @@ async fn evaluate_step<E>(
         scores: &evaluation.scores,
         weights: weights.as_deref(),
     };
-    observe(event).map_err(FitError::Observer)
+    observe(event, &state.model).await.map_err(FitError::Observer)
 }

@@ -3,7 +3,7 @@
 
 use super::config::TrainConfig;
 use super::source::Source;
-use crate::data::batch::{shuffled, shuffled_batches};
+use crate::data::batch::shuffled;
 
 /// Which batches belong to which step, for the whole run.
 pub(super) struct Plan<'a> {
@@ -28,10 +28,7 @@ impl<'a> Plan<'a> {
     }
 
     fn of_epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let seed = self.config.stream(1, epoch as u64);
-        let (all, labelled) = (self.source.lengths().len(), self.source.num_labelled());
-        let examples = examples_of_epoch(self.config, all, labelled, epoch);
-        shuffled_batches(examples, self.source.lengths(), self.config.batch, seed)
+        self.source.batches(self.config, epoch)
     }
 
     pub(super) fn total_steps(&self) -> usize {

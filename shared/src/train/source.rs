@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::config::TrainConfig;
+use super::plan::examples_of_epoch;
+use crate::data::batch::shuffled_batches;
 use crate::data::example::Example;
+use crate::infer::states::KeptStates;
 use crate::infer::teacher::TeacherLogits;
 
 /// Why examples cannot be had any more, such as a file that is gone.
@@ -16,6 +20,15 @@ pub trait Source {
 
     /// How many examples, the first ones, are labelled.
     fn num_labelled(&self) -> usize;
+
+    /// Which examples the batches of an epoch hold, counted from 0; everything follows from the settings
+    /// and the lengths.
+    fn batches(&self, config: &TrainConfig, epoch: usize) -> Vec<Vec<usize>> {
+        let seed = config.stream(1, epoch as u64);
+        let (all, labelled) = (self.lengths().len(), self.num_labelled());
+        let examples = examples_of_epoch(config, all, labelled, epoch);
+        shuffled_batches(examples, self.lengths(), config.batch, seed)
+    }
 
     /// The examples of a batch.
     ///
@@ -32,6 +45,9 @@ pub struct Loaded {
     pub examples: Vec<Example>,
     /// The teacher's logits of them; needed by a soft loss.
     pub teacher_logits: Option<TeacherLogits>,
+    /// What the model's frozen lowest layers make of them, where that was kept: the model then begins
+    /// above those.
+    pub states: Option<KeptStates>,
 }
 
 impl Loaded {
@@ -46,7 +62,8 @@ impl Loaded {
             let examples = indices.iter().map(|index| self.examples[*index].clone()).collect();
             let select = |logits: &TeacherLogits| logits.select(indices);
             let teacher_logits = self.teacher_logits.as_ref().map(select);
-            Cow::Owned(Self { examples, teacher_logits })
+            let states = self.states.as_ref().map(|states| states.select(indices));
+            Cow::Owned(Self { examples, teacher_logits, states })
         };
         indices.chunks(size).map(part).collect()
     }
@@ -87,6 +104,6 @@ impl Source for InMemory {
     fn load(&self, indices: &[usize]) -> Result<Loaded, SourceError> {
         let examples = indices.iter().map(|index| self.examples[*index].clone()).collect();
         let teacher_logits = self.teacher_logits.as_ref().map(|logits| logits.select(indices));
-        Ok(Loaded { examples, teacher_logits })
+        Ok(Loaded { examples, teacher_logits, states: None })
     }
 }

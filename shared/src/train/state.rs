@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::adamw::AdamW;
 use super::trainee::Trainee;
-use crate::checkpoint::weights::{Gather, NamedTensor, read_tensors};
+use crate::checkpoint::weights::{Gather, NamedTensor, file_parts, read_tensors};
 
 /// How far a run is. Batches and dropout follow from the seed and the step, so nothing else of them
 /// is kept.
@@ -67,9 +67,9 @@ pub enum CheckpointError {
 }
 
 impl TrainState {
-    /// Reads the whole state back.
+    /// Reads the state back: all that is trained, for what is frozen stands in the first weights.
     pub async fn checkpoint(&self) -> Checkpoint {
-        let mut gather = Gather::default();
+        let mut gather = Gather::of_trained();
         self.model.visit(&mut gather);
         let named = gather.tensors.into_iter();
         let named = named.map(|(path, shape, tensor)| (format!("model/{path}"), shape, tensor));
@@ -82,7 +82,8 @@ impl TrainState {
     ///
     /// # Errors
     ///
-    /// A parameter that the checkpoint lacks or that has another shape there.
+    /// A trained parameter that the checkpoint lacks or that has another shape there, or one that is
+    /// not trained here.
     pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
         let (values, moments): (Vec<_>, Vec<_>) =
             checkpoint.tensors.into_iter().partition(|tensor| tensor.name.starts_with("model/"));
@@ -114,23 +115,8 @@ impl Checkpoint {
     /// The library's own writer to a file cannot be used: it renames a file of its own to the path,
     /// which is then not synced, and is left behind by a kill.
     pub fn to_parts(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
-        let mut infos = Vec::with_capacity(self.tensors.len());
-        let mut end = 0;
-        for tensor in &self.tensors {
-            let start = end;
-            end += tensor.values.len() * size_of::<f32>();
-            let (shape, data_offsets) = (tensor.shape.clone(), (start, end));
-            infos
-                .push((tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets }));
-        }
         let progress = serde_json::to_string(&self.progress).expect("plain numbers");
-        let metadata = HashMap::from([("progress".to_owned(), progress)]);
-        let header = Metadata::new(Some(metadata), infos).expect("offsets without gaps");
-        let mut header = serde_json::to_vec(&header).expect("names and numbers");
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let len = (header.len() as u64).to_le_bytes().to_vec();
-        let tensors = self.tensors.iter().map(|tensor| bytemuck::cast_slice(&tensor.values));
-        [len, header].into_iter().map(Cow::Owned).chain(tensors.map(Cow::Borrowed))
+        file_parts(&self.tensors, ("progress", progress))
     }
 
     /// Reads a checkpoint file.
@@ -174,6 +160,9 @@ impl ModuleMapper for Fill {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !param.is_require_grad() {
+            return param;
+        }
         let name = format!("model/{}", self.path.join("."));
         let shape = param.lazy_shape();
         match self.values.remove(&name) {

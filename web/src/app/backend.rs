@@ -5,11 +5,12 @@ use std::rc::Rc;
 use wasm_bindgen_futures::spawn_local;
 use web::latency::percentile;
 use web::link::Link;
+use web::number::fixed;
 use web::protocol::{Answer, Backend, Command, Role};
 
 use super::client::Client;
 use super::state::{Loading, Origin, change, read};
-use super::{dom, gpu, models, notice, stage};
+use super::{dom, gpu, models, notice, stage, teach};
 
 /// Sub-words of the passes that are measured, special tokens included: a sentence.
 const SUBWORDS: usize = 32;
@@ -32,6 +33,11 @@ pub async fn begin() {
 
 /// The user chose.
 pub fn choose(backend: Option<Backend>) {
+    if teach::is_taught() {
+        notice::good(
+            "Another worker starts with the student as it was loaded. What was taught and not kept is gone.",
+        );
+    }
     change(|app| {
         let link = Link { backend, ..app.link.clone() };
         app.link = link;
@@ -62,6 +68,15 @@ async fn force_webgpu() {
         change(|app| app.backends.failure = Some(failure));
         open_cpu().await;
     }
+}
+
+/// Another worker of the same kind, for one whose memory is full.
+pub async fn renew() {
+    let backend = read(|app| app.client.as_ref().map(|client| client.backend()));
+    if !open(backend.unwrap_or_default()).await {
+        open_cpu().await;
+    }
+    show_why();
 }
 
 /// Replaces the worker and loads what was loaded. Gives `false` if it has no device.
@@ -203,6 +218,8 @@ async fn measure_both() {
         app.backends.measured = measured;
         app.generation == generation && app.link.backend.is_none()
     });
+    // Whoever has begun to teach is not interrupted.
+    let is_current = is_current && !teach::is_running() && !teach::is_taught();
     if is_current && best == Backend::Webgpu && !open(Backend::Webgpu).await {
         open_cpu().await;
     }
@@ -227,7 +244,8 @@ pub fn show_why() {
             parts.push(format!("Chosen by you: {}.", backend.name()));
         }
         for (backend, millis) in &backends.measured {
-            parts.push(format!("{}: {millis:.1} ms for {SUBWORDS} sub-words.", backend.name()));
+            let millis = fixed(*millis, 1);
+            parts.push(format!("{}: {millis} ms for {SUBWORDS} sub-words.", backend.name()));
         }
         match &backends.adapter {
             Some(Err(lack)) => parts.push(format!("No GPU: {lack}.")),

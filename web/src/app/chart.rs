@@ -1,6 +1,7 @@
 //! Size against quality: a dot for each model that has both.
 
 use web::manifest::ModelEntry;
+use web::number::fixed;
 use web::protocol::Role;
 use web_sys::Element;
 
@@ -8,6 +9,7 @@ use super::dom::{Build, by_id, element, fill, svg};
 use super::numbers::{bytes, duration};
 use super::state::{App, read};
 
+const VIEW: &str = "0 0 320 190";
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 34.0;
@@ -36,14 +38,12 @@ pub fn show() {
     let up = |f1: f64| HEIGHT - BOTTOM - f1 * (HEIGHT - TOP - BOTTOM);
     let words: Vec<String> = dots.iter().map(in_words).collect();
     let label = format!("F1 against size. {}", words.join(" "));
-    let mut drawing = svg("svg")
-        .with("viewBox", format!("0 0 {WIDTH} {HEIGHT}"))
-        .with("role", "img")
-        .with("aria-label", label);
+    let mut drawing =
+        svg("svg").with("viewBox", VIEW).with("role", "img").with("aria-label", label);
     for f1 in [0.0, 0.5, 1.0] {
         let line = svg("line").class("axis").with("x1", LEFT).with("x2", WIDTH - RIGHT);
         drawing = drawing.child(&line.with("y1", up(f1)).with("y2", up(f1)));
-        drawing = drawing.child(&tick(LEFT - 6.0, up(f1) + 4.0, "end", &format!("{f1:.1}")));
+        drawing = drawing.child(&tick(LEFT - 6.0, up(f1) + 4.0, "end", &fixed(f1, 1)));
     }
     drawing = drawing.child(&tick(LEFT, HEIGHT - 12.0, "start", "0"));
     drawing = drawing.child(&tick(WIDTH - RIGHT, HEIGHT - 12.0, "end", &bytes(most as u64)));
@@ -55,7 +55,7 @@ pub fn show() {
         let anchor = if x > WIDTH * 0.6 { "end" } else { "start" };
         let beside = if dot.role == Role::Teacher { -10.0 } else { 18.0 };
         let time = dot.millis.map_or(String::new(), |millis| format!(" · {}", duration(millis)));
-        let name = format!("{} {:.3}{time}", dot.role.name(), dot.f1);
+        let name = format!("{} {}{time}", dot.role.name(), fixed(dot.f1, 3));
         let label = svg("text").with("x", x).with("y", y + beside).with("text-anchor", anchor);
         drawing = drawing.child(&label.text(&name));
     }
@@ -67,7 +67,8 @@ fn tick(x: f64, y: f64, anchor: &str, words: &str) -> Element {
 }
 
 fn in_words(dot: &Dot) -> String {
-    format!("{} ({}): {}, F1 {:.3}.", dot.name, dot.role.name(), bytes(dot.size_bytes), dot.f1)
+    let f1 = fixed(dot.f1, 3);
+    format!("{} ({}): {}, F1 {f1}.", dot.name, dot.role.name(), bytes(dot.size_bytes))
 }
 
 /// The models beside the page, and those that were dropped on it; toys only among themselves.

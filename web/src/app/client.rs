@@ -10,22 +10,35 @@ use std::task::{Context, Poll, Waker};
 use js_sys::Array;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web::protocol::{Answer, Backend, Command, NO_REQUEST, Progress, Request, Response, VERSION};
-use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+use web::json::{Json, Wire};
+use web::protocol::{
+    Answer, Backend, Command, NO_REQUEST, Progress, Request, Response, TrainReport, VERSION,
+};
+use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 /// Told the request's number too.
-type OnProgress = Box<dyn Fn(u32, Progress)>;
+type OnNews = Rc<dyn Fn(u32, News)>;
+
+/// What comes before a request's last answer.
+pub enum News {
+    /// It goes on.
+    Progress(Progress),
+    /// A run of training has taken a step, or has paused.
+    Trained(Box<TrainReport>),
+}
 
 /// A request that waits.
 struct Waiting {
     answer: Option<Answer>,
     waker: Option<Waker>,
-    on_progress: OnProgress,
+    on_news: OnNews,
 }
 
 #[derive(Default)]
 struct Shared {
     waiting: RefCell<HashMap<u32, Waiting>>,
+    /// Files that came beside an answer.
+    files: RefCell<HashMap<u32, Vec<File>>>,
     is_lost: Cell<bool>,
 }
 
@@ -47,11 +60,21 @@ impl Drop for Client {
 
 impl Shared {
     fn answer(&self, id: u32, answer: Answer) {
+        let news = match answer {
+            Answer::Progress(progress) => News::Progress(progress),
+            Answer::Trained(report) if !report.state.is_over() => News::Trained(report),
+            answer => return self.finish(id, answer),
+        };
+        let on_news = self.waiting.borrow().get(&id).map(|request| request.on_news.clone());
+        // The borrow is over, for it may ask something else.
+        if let Some(on_news) = on_news {
+            on_news(id, news);
+        }
+    }
+
+    fn finish(&self, id: u32, answer: Answer) {
         let mut waiting = self.waiting.borrow_mut();
         let Some(request) = waiting.get_mut(&id) else { return };
-        if let Answer::Progress(progress) = answer {
-            return (request.on_progress)(id, progress);
-        }
         request.answer = Some(answer);
         if let Some(waker) = request.waker.take() {
             waker.wake();
@@ -81,8 +104,13 @@ impl Client {
         let shared = Rc::<Shared>::default();
         let inner = shared.clone();
         let listener = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-            let text = event.data().as_string().unwrap_or_default();
-            let Ok(Response { id, answer }) = serde_json::from_str(&text) else { return };
+            // `[text, file, …]` where files come beside the text.
+            let mut parts = event.data().dyn_into::<Array>().unwrap_or_default().to_vec();
+            let files = if parts.is_empty() { vec![] } else { parts.split_off(1) };
+            let text = parts.pop().unwrap_or_else(|| event.data());
+            let text = text.as_string().unwrap_or_default();
+            let json = Json::parse(&text).ok();
+            let Some(Response { id, answer }) = json.and_then(Response::from_json) else { return };
             match answer {
                 Answer::Crashed { message } if id == NO_REQUEST => {
                     if !inner.is_lost.get() {
@@ -90,7 +118,13 @@ impl Client {
                         on_crash(message);
                     }
                 }
-                answer => inner.answer(id, answer),
+                answer => {
+                    if !files.is_empty() {
+                        let files = files.into_iter().map(JsCast::unchecked_into).collect();
+                        inner.files.borrow_mut().insert(id, files);
+                    }
+                    inner.answer(id, answer);
+                }
             }
         });
         worker.set_onmessage(Some(listener.as_ref().unchecked_ref()));
@@ -119,7 +153,7 @@ impl Client {
         self.backend
     }
 
-    /// Asks, and does not care about progress.
+    /// Asks, and does not care about news.
     pub fn ask(&self, command: Command) -> Asked {
         self.send(command, &[], |_, _| ())
     }
@@ -129,12 +163,11 @@ impl Client {
         &self,
         command: Command,
         buffers: &[JsValue],
-        on_progress: impl Fn(u32, Progress) + 'static,
+        on_news: impl Fn(u32, News) + 'static,
     ) -> Asked {
         let id = self.next.get() + 1;
         self.next.set(id);
-        let on_progress: OnProgress = Box::new(on_progress);
-        let mut waiting = Waiting { answer: None, waker: None, on_progress };
+        let mut waiting = Waiting { answer: None, waker: None, on_news: Rc::new(on_news) };
         if self.shared.is_lost.get() {
             waiting.answer = Some(Answer::Crashed { message: "the worker is lost".to_owned() });
         }
@@ -145,12 +178,21 @@ impl Client {
 
     /// Gives a request up.
     pub fn cancel(&self, request: u32) {
-        self.post(Request { id: NO_REQUEST, command: Command::Cancel { request } }, &[]);
+        self.tell(Command::Cancel { request });
+    }
+
+    /// Sends what is not answered.
+    pub fn tell(&self, command: Command) {
+        self.post(Request { id: NO_REQUEST, command }, &[]);
+    }
+
+    /// The files that came beside the answer of a request.
+    pub fn take_files(&self, request: u32) -> Vec<File> {
+        self.shared.files.borrow_mut().remove(&request).unwrap_or_default()
     }
 
     fn post(&self, request: Request, buffers: &[JsValue]) {
-        let text = serde_json::to_string(&request).expect("requests are plain data");
-        let message = Array::of1(&text.into());
+        let message = Array::of1(&request.to_json().to_line().into());
         let transfer = Array::new();
         for buffer in buffers {
             message.push(buffer);

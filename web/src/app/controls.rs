@@ -5,6 +5,7 @@ use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web::link::Link;
+use web::number::fixed;
 use web::protocol::{Backend, Role};
 use web_sys::{
     Element, Event, HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, KeyboardEvent,
@@ -90,13 +91,13 @@ fn wire_options() {
     reacts("threshold", "input", || {
         let threshold = by_id::<HtmlInputElement>("threshold").value_as_number() as f32;
         change(|app| app.link.options.threshold = threshold);
-        text("threshold-value", &format!("{threshold:.2}"));
+        text("threshold-value", &fixed(threshold.into(), 2));
         tagging::later();
     });
     reacts("temperature", "input", || {
         let temperature = by_id::<HtmlInputElement>("temperature").value_as_number();
         change(|app| app.link.temperature = Some(temperature));
-        text("temperature-value", &format!("{temperature:.1}"));
+        text("temperature-value", &fixed(temperature, 1));
         strip::show_lens();
     });
     reacts("backend", "change", || {
@@ -149,10 +150,10 @@ pub fn apply_link() {
     by_id::<HtmlSelectElement>("aggregation").set_value(&options.aggregation);
     by_id::<HtmlInputElement>("constrained").set_checked(options.constrained);
     by_id::<HtmlInputElement>("threshold").set_value_as_number(f64::from(options.threshold));
-    text("threshold-value", &format!("{:.2}", options.threshold));
+    text("threshold-value", &fixed(options.threshold.into(), 2));
     let temperature = link.temperature.unwrap_or(1.0);
     by_id::<HtmlInputElement>("temperature").set_value_as_number(temperature);
-    text("temperature-value", &format!("{temperature:.1}"));
+    text("temperature-value", &fixed(temperature, 1));
     let backend = link.backend.map_or("auto", Backend::name);
     by_id::<HtmlSelectElement>("backend").set_value(backend);
     change(|app| app.link = link);

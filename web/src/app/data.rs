@@ -1,23 +1,22 @@
 //! The entities as data, to look at, to copy and to download.
 
 use js_sys::Array;
-use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web::export::Format;
 use web::protocol::Role;
-use web_sys::{Blob, BlobPropertyBag, Element, Event, HtmlAnchorElement, NodeList, Url};
+use web_sys::{Blob, BlobPropertyBag, Element, Event};
 
-use super::dom::{Build, by_id, click, document, element, listen, text};
+use super::dom::{self, Build, by_id, click, listen, text};
 use super::state::{App, change, read};
 use super::{controls, notice};
 
 /// Connects the buttons.
 pub fn wire() {
-    for button in buttons() {
+    for button in dom::all("[data-format]") {
         let name = button.get_attribute("data-format").unwrap_or_default();
         click(&button, move || {
             change(|app| app.format = Format::named(&name));
-            for other in buttons() {
+            for other in dom::all("[data-format]") {
                 let is_chosen = other.get_attribute("data-format").is_some_and(|n| n == name);
                 other.with("aria-pressed", is_chosen);
             }
@@ -34,12 +33,6 @@ pub fn wire() {
         });
     });
     click(&by_id("download"), download);
-}
-
-fn buttons() -> Vec<Element> {
-    let list = document().query_selector_all("[data-format]");
-    let list: NodeList = list.expect("a plain selector");
-    (0..list.length()).filter_map(|index| list.get(index)?.dyn_into().ok()).collect()
 }
 
 fn format(app: &App) -> Format {
@@ -64,15 +57,8 @@ fn download() {
     let options = BlobPropertyBag::new();
     options.set_type(format.media_type());
     let parts = Array::of1(&content.into());
-    let blob = Blob::new_with_str_sequence_and_options(&parts, &options);
-    let address = blob.and_then(|blob| Url::create_object_url_with_blob(&blob));
-    let Ok(address) = address else {
-        return notice::bad("The browser cannot make a file of this.", None);
-    };
-    let anchor: HtmlAnchorElement = element("a").unchecked_into();
-    anchor.set_href(&address);
-    anchor.set_download(format.file_name());
-    anchor.click();
-    // The download has its own hold on the data by now.
-    let _ = Url::revoke_object_url(&address);
+    match Blob::new_with_str_sequence_and_options(&parts, &options) {
+        Ok(blob) => dom::download(&blob, format.file_name()),
+        Err(_) => notice::bad("The browser cannot make a file of this.", None),
+    }
 }

@@ -3,7 +3,10 @@
 
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Document, Element, Event, Window};
+use web::number::shortest;
+use web_sys::{
+    Blob, Document, Element, Event, HtmlAnchorElement, HtmlElement, NodeList, Url, Window,
+};
 
 const SVG: &str = "http://www.w3.org/2000/svg";
 
@@ -38,12 +41,60 @@ pub fn svg(tag: &str) -> Element {
     document().create_element_ns(Some(SVG), tag).expect("a plain tag name")
 }
 
+/// The value of an attribute.
+pub trait Value {
+    /// As text.
+    fn written(self) -> String;
+}
+
+impl Value for &str {
+    fn written(self) -> String {
+        self.to_owned()
+    }
+}
+
+impl Value for String {
+    fn written(self) -> String {
+        self
+    }
+}
+
+impl Value for &String {
+    fn written(self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for bool {
+    fn written(self) -> String {
+        if self { "true" } else { "false" }.to_owned()
+    }
+}
+
+macro_rules! whole_values {
+    ($($kind:ty)*) => {$(
+        impl Value for $kind {
+            fn written(self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+whole_values!(i32 u64 usize);
+
+impl Value for f64 {
+    fn written(self) -> String {
+        shortest(self)
+    }
+}
+
 /// Elements put together in one expression.
 pub trait Build: Sized {
     /// With classes.
     fn class(self, classes: &str) -> Self;
     /// With an attribute.
-    fn with(self, name: &str, value: impl ToString) -> Self;
+    fn with(self, name: &str, value: impl Value) -> Self;
     /// With text at its end.
     fn text(self, text: &str) -> Self;
     /// With a child at its end.
@@ -55,8 +106,8 @@ impl Build for Element {
         self.with("class", classes)
     }
 
-    fn with(self, name: &str, value: impl ToString) -> Self {
-        self.set_attribute(name, &value.to_string()).expect("a plain attribute name");
+    fn with(self, name: &str, value: impl Value) -> Self {
+        self.set_attribute(name, &value.written()).expect("a plain attribute name");
         self
     }
 
@@ -102,7 +153,12 @@ pub fn show(id: &str, is_shown: bool) {
 
 /// Calls `react` on every event of a kind, as long as the page lives.
 pub fn listen<E: JsCast>(target: &web_sys::EventTarget, kind: &str, react: impl Fn(E) + 'static) {
-    let listener = Closure::<dyn Fn(Event)>::new(move |event: Event| react(event.unchecked_into()));
+    listen_to(target, kind, Box::new(move |event| react(event.unchecked_into())));
+}
+
+/// Once for all kinds of events, because what makes a listener of a function is large.
+fn listen_to(target: &web_sys::EventTarget, kind: &str, react: Box<dyn Fn(Event)>) {
+    let listener = Closure::<dyn Fn(Event)>::wrap(react);
     let added = target.add_event_listener_with_callback(kind, listener.as_ref().unchecked_ref());
     added.expect("any target takes listeners");
     listener.forget();
@@ -111,6 +167,28 @@ pub fn listen<E: JsCast>(target: &web_sys::EventTarget, kind: &str, react: impl 
 /// Calls `react` when a button is pressed.
 pub fn click(target: &Element, react: impl Fn() + 'static) {
     listen(target, "click", move |_: Event| react());
+}
+
+/// Every element of the document that a selector finds.
+pub fn all(selector: &str) -> Vec<Element> {
+    elements(document().query_selector_all(selector).ok())
+}
+
+/// Every element inside another one that a selector finds.
+pub fn all_in(parent: &Element, selector: &str) -> Vec<Element> {
+    elements(parent.query_selector_all(selector).ok())
+}
+
+fn elements(list: Option<NodeList>) -> Vec<Element> {
+    let list = list.iter();
+    list.flat_map(|list| (0..list.length()).filter_map(|index| list.get(index)))
+        .filter_map(|node| node.dyn_into().ok())
+        .collect()
+}
+
+/// The element that an event is about.
+pub fn target(event: &Event) -> Option<Element> {
+    event.target()?.dyn_into().ok()
 }
 
 /// A button.
@@ -131,6 +209,26 @@ pub fn after(millis: i32, run: impl FnOnce() + 'static) -> i32 {
 /// Stops a timer that has not run.
 pub fn forget_timer(timer: i32) {
     window().clear_timeout_with_handle(timer);
+}
+
+/// Gives a file away. Where the browser makes no address for it there is none.
+pub fn download(blob: &Blob, name: &str) {
+    let Ok(address) = Url::create_object_url_with_blob(blob) else { return };
+    let anchor: HtmlAnchorElement = element("a").unchecked_into();
+    anchor.set_href(&address);
+    anchor.set_download(name);
+    anchor.click();
+    // The download has its own hold on the data by now.
+    let _ = Url::revoke_object_url(&address);
+}
+
+/// Moves the focus to the first element that a selector finds.
+pub fn focus(selector: &str) {
+    let found = document().query_selector(selector).ok().flatten();
+    if let Some(element) = found.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        // What cannot be focused leaves the focus where it is.
+        let _ = element.focus();
+    }
 }
 
 /// A property of a JavaScript value, `undefined` where there is none.

@@ -11,6 +11,7 @@
 //! | [`tagging`] | text on its way to a model, and back |
 //! | [`controls`] | fields, buttons, examples, links |
 //! | [`files`] | dropped and opened files |
+//! | [`teach`] | teaching the student in the tab |
 //! | [`stage`], [`strip`], [`numbers`], [`chart`], [`score`], [`data`] | what is shown |
 //!
 //! A handler changes the state in one short borrow and shows the parts that depend on it.
@@ -31,6 +32,7 @@ mod stage;
 mod state;
 mod strip;
 mod tagging;
+mod teach;
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -46,6 +48,7 @@ pub fn start() {
     files::wire();
     strip::wire();
     data::wire();
+    teach::wire();
     controls::apply_link();
     stage::show_all();
     begin();

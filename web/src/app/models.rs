@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web::protocol::{Answer, Command, Progress, Role};
+use web::protocol::{Answer, Command, KeptCommand, Loaded, Role};
 use web_sys::File;
 
-use super::client::{AnswerOf, Client};
+use super::client::{AnswerOf, Client, News};
 use super::state::{Loading, Origin, change, read};
-use super::{dom, numbers, stage, tagging};
+use super::{dom, numbers, stage, tagging, teach};
 
 /// Absolute address of the folder `models`.
 pub fn base() -> String {
@@ -30,6 +30,9 @@ pub async fn load(role: Role) {
         place.tagged = None;
         place.latencies = Default::default();
     });
+    if role == Role::Student {
+        teach::student_leaves();
+    }
     stage::show_place(role);
     let answer = match ask(&client, role, origin).await {
         Ok(answer) => answer.await,
@@ -39,18 +42,29 @@ pub async fn load(role: Role) {
         return;
     }
     let loading = match answer {
-        Answer::Loaded(loaded) => Loading::Done(Rc::new(*loaded)),
+        Answer::Loaded(loaded) => return adopt(*loaded),
         Answer::Failed { message, can_retry } => Loading::Failed { message, can_retry },
         Answer::Crashed { message } => Loading::Failed { message, can_retry: true },
         _ => Loading::No,
     };
-    let is_done = matches!(loading, Loading::Done(_));
     change(|app| app.place_mut(role).loading = loading);
     stage::show_place(role);
     numbers::show();
-    if is_done {
-        tagging::tag(role);
-        tagging::score(role);
+}
+
+/// A model has come to its place: shows it, and tags with it.
+pub fn adopt(loaded: Loaded) {
+    let (role, loaded) = (loaded.role, Rc::new(loaded));
+    change(|app| app.place_mut(role).loading = Loading::Done(loaded.clone()));
+    stage::show_place(role);
+    numbers::show();
+    tagging::tag(role);
+    tagging::score(role);
+    if role == Role::Student {
+        teach::student_came(&loaded);
+    }
+    if teach::is_taught() {
+        tagging::tag(Role::Former);
     }
 }
 
@@ -66,7 +80,8 @@ pub fn choose(role: Role, folder: &str) {
 }
 
 async fn ask(client: &Rc<Client>, role: Role, origin: Origin) -> Result<AnswerOf, String> {
-    let on_progress = move |_, progress: Progress| {
+    let on_progress = move |_, news: News| {
+        let News::Progress(progress) = news else { return };
         change(|app| {
             if let Loading::Under(latest) = &mut app.place_mut(role).loading {
                 *latest = Some(progress);
@@ -82,6 +97,9 @@ async fn ask(client: &Rc<Client>, role: Role, origin: Origin) -> Result<AnswerOf
             let buffers = read_all(&files).await?;
             let files = files.iter().map(|file| file.name()).collect();
             client.send(Command::LoadFiles { role, name, files }, &buffers, on_progress)
+        }
+        Origin::Kept { id, .. } => {
+            client.send(Command::Kept(KeptCommand::Load { id }), &[], on_progress)
         }
     };
     Ok(asked.answer)

@@ -1,5 +1,6 @@
 //! What was measured in this tab.
 
+use web::number::fixed;
 use web::protocol::{Loaded, Role};
 use web_sys::Element;
 
@@ -10,7 +11,7 @@ use super::state::{App, read};
 pub fn millions(count: usize) -> String {
     match count {
         0..1_000_000 => format!("{} k", count / 1000),
-        _ => format!("{:.1} M", count as f64 / 1e6),
+        _ => format!("{} M", fixed(count as f64 / 1e6, 1)),
     }
 }
 
@@ -18,16 +19,16 @@ pub fn millions(count: usize) -> String {
 pub fn bytes(count: u64) -> String {
     match count {
         0..1_000_000 => format!("{} kB", count.div_ceil(1000)),
-        _ => format!("{:.1} MB", count as f64 / 1e6),
+        _ => format!("{} MB", fixed(count as f64 / 1e6, 1)),
     }
 }
 
 /// `23 ms` or `1.4 s`
 pub fn duration(millis: f64) -> String {
     match millis {
-        millis if millis >= 1000.0 => format!("{:.1} s", millis / 1e3),
-        millis if millis >= 10.0 => format!("{millis:.0} ms"),
-        millis => format!("{millis:.1} ms"),
+        millis if millis >= 1000.0 => format!("{} s", fixed(millis / 1e3, 1)),
+        millis if millis >= 10.0 => format!("{} ms", fixed(millis, 0)),
+        millis => format!("{} ms", fixed(millis, 1)),
     }
 }
 
@@ -56,11 +57,9 @@ const FIGURES: [Figure; 11] = [
         (!latencies.is_empty()).then(|| latencies.len().to_string())
     }),
     ("Sub-words a second", |app, role| {
-        app.place(role).latencies.subwords_per_second().map(|speed| format!("{speed:.0}"))
+        app.place(role).latencies.subwords_per_second().map(|speed| fixed(speed, 0))
     }),
-    ("F1 of its report", |app, role| {
-        app.loaded(role).and_then(|model| Some(format!("{:.3}", model.f1?)))
-    }),
+    ("F1 of its report", |app, role| app.loaded(role).and_then(|model| Some(fixed(model.f1?, 3)))),
 ];
 
 /// The table.

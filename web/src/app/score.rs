@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use web::number::fixed;
 use web::protocol::{Role, ScoreRow, Scored};
 use web_sys::Element;
 
@@ -39,7 +40,7 @@ pub fn show() {
         for found in &rows {
             let parts = found.map(|row| [row.precision, row.recall, row.f1]);
             for part in parts.map_or([None; 3], |parts| parts.map(Some)) {
-                let number = part.map_or("–".to_owned(), |part| format!("{part:.3}"));
+                let number = part.map_or("–".to_owned(), |part| fixed(part, 3));
                 row = row.child(&element("td").text(&number));
             }
         }
@@ -55,9 +56,9 @@ fn column(name: &str) -> Element {
 
 fn in_words(scored: &Scored) -> String {
     format!(
-        "The {} reaches an F1 of {:.3} over {} sentences in {}.",
+        "The {} reaches an F1 of {} over {} sentences in {}.",
         scored.role.name(),
-        scored.micro.f1,
+        fixed(scored.micro.f1, 3),
         scored.sentences,
         duration(scored.millis)
     )

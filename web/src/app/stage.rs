@@ -2,13 +2,15 @@
 
 use web::colour;
 use web::diff::{Comparison, Kind, Span, compare};
+use web::number::fixed;
+use web::order::order;
 use web::protocol::{Entity, Progress, Role, Stage, Tagged};
 use web_sys::{Element, HtmlSelectElement};
 
 use super::dom::{Build, add_text, button, by_id, element, fill, show, text};
 use super::numbers::{bytes, millions};
 use super::state::{App, Loading, Origin, change, read};
-use super::{backend, chart, models, numbers, strip};
+use super::{backend, chart, models, numbers, strip, teach};
 
 /// Everything.
 pub fn show_all() {
@@ -35,7 +37,7 @@ pub fn show_place(role: Role) {
             millions(entry.parameters),
             bytes(entry.size_bytes())
         ),
-        (_, Some(Origin::Dropped { name, .. })) => name.clone(),
+        (_, Some(origin)) => origin.name().to_owned(),
         (_, None) => "no model here yet".to_owned(),
     });
     text(&format!("{name}-facts"), &facts);
@@ -50,17 +52,17 @@ pub fn show_place(role: Role) {
     chart::show();
 }
 
-/// The models that can stand in a place, where there are several: those of the list, after one that was
-/// dropped there.
+/// The models that can stand in a place, where there are several: those of the list, after one from
+/// elsewhere.
 fn show_choice(role: Role) {
     let (folders, chosen) = read(|app| {
         let folders = app.manifest.of(role).map(|entry| entry.folder.clone());
         let mut folders: Vec<String> = folders.collect();
         let chosen = match &app.place(role).origin {
             Some(Origin::Manifest(entry)) => entry.folder.clone(),
-            Some(Origin::Dropped { name, .. }) => {
-                folders.insert(0, name.clone());
-                name.clone()
+            Some(origin) => {
+                folders.insert(0, origin.name().to_owned());
+                origin.name().to_owned()
             }
             None => String::new(),
         };
@@ -115,8 +117,8 @@ fn retry(role: Role) {
     let first = read(|app| app.manifest.of(role).next().cloned());
     change(|app| {
         let place = app.place_mut(role);
-        let is_dropped = matches!(place.origin, Some(Origin::Dropped { .. }));
-        if is_dropped && let Some(entry) = first {
+        let is_elsewhere = !matches!(place.origin, Some(Origin::Manifest(_)));
+        if is_elsewhere && let Some(entry) = first {
             place.origin = Some(Origin::Manifest(entry));
         }
     });
@@ -126,7 +128,8 @@ fn retry(role: Role) {
     }
 }
 
-fn in_words(progress: Option<Progress>) -> (u64, u64, String) {
+/// How far something is: done, of how many, and in words.
+pub fn in_words(progress: Option<Progress>) -> (u64, u64, String) {
     let Some(Progress { stage, done, total }) = progress else {
         return (0, 0, "waiting".to_owned());
     };
@@ -135,7 +138,7 @@ fn in_words(progress: Option<Progress>) -> (u64, u64, String) {
         Stage::Cache => format!("{} from the cache", bytes(done)),
         Stage::Prepare if done == 0 => "reading the weights".to_owned(),
         Stage::Prepare => "warming up".to_owned(),
-        Stage::Tag => format!("{done} of {total} windows"),
+        Stage::Tag | Stage::Rehearse | Stage::Label => format!("{done} of {total} windows"),
     };
     (done, total, words)
 }
@@ -145,9 +148,11 @@ pub fn show_results() {
     Role::BOTH.into_iter().for_each(show_marks);
     show_verdict();
     show_work();
+    teach::show_text();
 }
 
-fn spans(tagged: &Tagged) -> Vec<Span<'_>> {
+/// What a model marks, as it is compared.
+pub fn spans(tagged: &Tagged) -> Vec<Span<'_>> {
     let entities = tagged.entities.iter().map(|entity| Span {
         start: entity.place.start_byte,
         end: entity.place.end_byte,
@@ -163,6 +168,7 @@ pub fn comparison(app: &App) -> Option<Comparison> {
 }
 
 /// What stands marked in a panel.
+#[derive(Clone, Copy)]
 struct Mark<'a> {
     entity: &'a Entity,
     kind: Option<Kind>,
@@ -171,6 +177,10 @@ struct Mark<'a> {
 
 /// The marked text of one model.
 pub fn show_marks(role: Role) {
+    if role == Role::Former {
+        // It has no place on the stage.
+        return;
+    }
     let area = by_id::<Element>(&format!("{}-marks", role.name()));
     read(|app| {
         let place = app.place(role);
@@ -198,7 +208,7 @@ fn marks<'a>(app: &'a App, role: Role, tagged: &'a Tagged) -> Vec<Mark<'a>> {
     let comparison = comparison(app);
     let kinds = comparison.as_ref().map(|comparison| match role {
         Role::Teacher => &comparison.teacher,
-        Role::Student => &comparison.student,
+        Role::Student | Role::Former => &comparison.student,
     });
     let kind = |index: usize| kinds.and_then(|kinds| kinds.get(index).copied());
     let own = tagged.entities.iter().enumerate();
@@ -214,7 +224,9 @@ fn marks<'a>(app: &'a App, role: Role, tagged: &'a Tagged) -> Vec<Mark<'a>> {
             kind: Some(*kind),
             is_ghost: true,
         }));
-        marks.sort_by_key(|mark| (mark.entity.place.start_byte, mark.is_ghost));
+        let key = |index: usize| (marks[index].entity.place.start_byte, marks[index].is_ghost);
+        let sorted = order(marks.len(), &|left, right| key(left) < key(right));
+        marks = sorted.into_iter().map(|index| marks[index]).collect();
     }
     marks
 }
@@ -243,7 +255,8 @@ fn draw(area: &Element, text: &str, marks: &[Mark<'_>]) {
         if let Some(kind) = differs {
             class += if kind == Kind::Missed { " differs missed" } else { " differs" };
         }
-        let title = format!("{} {:.1} %", entity.entity_type, entity.score * 100.0);
+        let title =
+            format!("{} {} %", entity.entity_type, fixed(f64::from(entity.score) * 100.0, 1));
         let mark = element("mark").class(&class).with("title", title).text(words);
         let mark = mark.child(&element("b").text(&entity.entity_type));
         let mark = match differs {
@@ -262,7 +275,7 @@ fn show_verdict() {
     read(|app| match comparison(app) {
         Some(comparison) => {
             let f1 = match comparison.agreement() {
-                Some(f1) => format!("{f1:.3}"),
+                Some(f1) => fixed(f1, 3),
                 None => "–".to_owned(),
             };
             add_text(&verdict, "Agreement F1 ");

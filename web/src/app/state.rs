@@ -12,6 +12,7 @@ use web_sys::File;
 
 use super::client::Client;
 use super::gpu::Adapter;
+use super::teach::Teach;
 
 /// Where a model is from.
 #[derive(Clone)]
@@ -25,6 +26,23 @@ pub enum Origin {
         /// Its files.
         files: Vec<File>,
     },
+    /// Kept in the browser.
+    Kept {
+        /// Names it for the worker.
+        id: String,
+        /// What the user calls it.
+        name: String,
+    },
+}
+
+impl Origin {
+    /// What it is called on the page.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Manifest(entry) => &entry.folder,
+            Self::Dropped { name, .. } | Self::Kept { name, .. } => name,
+        }
+    }
 }
 
 /// Where a model is on its way to its place.
@@ -46,7 +64,7 @@ pub enum Loading {
     },
 }
 
-/// One of the two places on the stage.
+/// The place of a model: one of the two on the stage, or that of the student before it was taught.
 #[derive(Default)]
 pub struct Place {
     /// Where its model is from.
@@ -89,8 +107,8 @@ pub struct App {
     pub client: Option<Rc<Client>>,
     /// Raised with every worker, so that what was meant for an earlier one is dropped.
     pub generation: u32,
-    /// Teacher and student.
-    pub places: [Place; 2],
+    /// Teacher, student, and the student before it was taught.
+    pub places: [Place; 3],
     /// What is in the text field.
     pub text: Rc<str>,
     /// A labelled file.
@@ -105,6 +123,8 @@ pub struct App {
     pub chosen: usize,
     /// Format of the data view.
     pub format: Option<Format>,
+    /// Teaching the student.
+    pub teach: Teach,
 }
 
 impl App {
@@ -118,8 +138,9 @@ impl App {
         &mut self.places[role as usize]
     }
 
-    /// A model that is in its place.
+    /// A model that is in its place. The former student comes with the student.
     pub fn loaded(&self, role: Role) -> Option<&Rc<Loaded>> {
+        let role = if role == Role::Former { Role::Student } else { role };
         match &self.place(role).loading {
             Loading::Done(loaded) => Some(loaded),
             _ => None,

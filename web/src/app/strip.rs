@@ -3,6 +3,7 @@
 
 use web::colour;
 use web::distribution::{divergence, softened};
+use web::number::fixed;
 use web::protocol::{MOST_TOKENS, Role, Tagged, Token};
 use web_sys::{Element, Event, KeyboardEvent};
 
@@ -17,9 +18,7 @@ pub fn wire() {
     let strip = by_id::<Element>("strip");
     for kind in ["mouseover", "click"] {
         listen(&strip, kind, |event: Event| {
-            let target = event.target().and_then(|target| {
-                wasm_bindgen::JsCast::dyn_into::<Element>(target).ok()?.closest(".token").ok()?
-            });
+            let target = dom::target(&event).and_then(|target| target.closest(".token").ok()?);
             let index = target.and_then(|token| token.get_attribute("data-index")?.parse().ok());
             index.into_iter().for_each(choose);
         });
@@ -130,7 +129,10 @@ fn draw_token(
         .with("aria-selected", false)
         .with("data-index", index)
         .text(&app.text[token.start_byte..token.end_byte])
-        .child(&element("small").text(&format!("{label} {:.0} %{difference}", probability * 100.0)))
+        .child(
+            &element("small")
+                .text(&format!("{label} {} %{difference}", fixed(probability * 100.0, 0))),
+        )
 }
 
 fn choose(index: usize) {
@@ -175,7 +177,7 @@ fn key(words: &str, student: &Token, teacher: Option<&Token>, temperature: f64) 
         key = key
             .child(&element("span").class("dot teacher").text("teacher"))
             .child(&element("span").class("dot student").text("student"));
-        let words = format!("KL {divergence:.4} nats · T² · KL {scaled:.4}");
+        let words = format!("KL {} nats · T² · KL {}", fixed(divergence, 4), fixed(scaled, 4));
         return key.child(&element("span").with("id", "kl").text(&words));
     }
     key.child(&element("span").class("dot student").text("student"))
@@ -187,13 +189,13 @@ fn pair(label: &str, teacher: Option<f64>, student: f64) -> Element {
     for (name, probability) in [("teacher", teacher), ("student", Some(student))] {
         let Some(probability) = probability else { continue };
         pair = pair.child(&rail(name, probability));
-        pair = pair.child(&element("span").text(&format!("{:.1} %", probability * 100.0)));
+        pair = pair.child(&element("span").text(&format!("{} %", fixed(probability * 100.0, 1))));
     }
     pair
 }
 
 fn rail(class: &str, probability: f64) -> Element {
-    let width = format!("{:.2}", probability * 100.0);
+    let width = fixed(probability * 100.0, 2);
     let bar = svg("rect").class(class).with("width", width).with("height", 10);
     let drawing = svg("svg")
         .with("viewBox", "0 0 100 10")

@@ -1,12 +1,14 @@
 //! Text on its way to a model, and back.
 
+use std::future::Future;
 use std::rc::Rc;
 
 use wasm_bindgen_futures::spawn_local;
-use web::protocol::{Answer, Command, Progress, Role};
+use web::protocol::{Answer, Command, Role};
 
+use super::client::News;
 use super::state::{change, read};
-use super::{chart, data, dom, notice, numbers, score, stage, strip};
+use super::{chart, data, dom, notice, numbers, score, stage, strip, teach};
 
 /// Milliseconds without a key before a text is tagged.
 const PAUSE: i32 = 90;
@@ -22,16 +24,38 @@ pub fn later() {
     change(|app| app.timer = Some(timer));
 }
 
-/// Tags with every model that is there, the student first.
+/// Tags with every model that is there, the student first, and what it was before it was taught.
 pub fn now() {
     tag(Role::Student);
     tag(Role::Teacher);
+    if teach::is_taught() {
+        tag(Role::Former);
+    }
 }
 
 /// Tags with one model; what it was tagging before is given up.
 pub fn tag(role: Role) {
-    let client = read(|app| app.loaded(role).and(app.client.clone()));
-    let Some(client) = client else { return };
+    let tagging = begin(role);
+    stage::show_marks(role);
+    tagging.into_iter().for_each(spawn_local);
+}
+
+/// Tags with one model, and waits until it has, or until something else came between.
+pub async fn tag_and_wait(role: Role) {
+    if let Some(tagging) = begin(role) {
+        stage::show_marks(role);
+        tagging.await;
+    }
+}
+
+/// Looks what a student that is being taught makes of the text now; its marks stay until then.
+pub fn look() {
+    begin(Role::Student).into_iter().for_each(spawn_local);
+}
+
+/// Sends the text on its way; the rest is done when the answer comes.
+fn begin(role: Role) -> Option<impl Future<Output = ()> + 'static> {
+    let client = read(|app| app.loaded(role).and(app.client.clone()))?;
     let (before, text, options) = change(|app| {
         let (text, options) = (app.text.clone(), app.link.options.clone());
         app.place_mut(role).progress = None;
@@ -39,15 +63,15 @@ pub fn tag(role: Role) {
     });
     before.inspect(|request| client.cancel(*request));
     let command = Command::Tag { role, text: text.to_string(), options };
-    let asked = client.send(command, &[], move |id, progress| show_progress(role, id, progress));
+    let asked = client.send(command, &[], move |id, news| show_progress(role, id, news));
     let id = asked.id;
     change(|app| app.place_mut(role).tagging = Some(id));
-    stage::show_marks(role);
-    spawn_local(async move {
+    Some(async move {
         let answer = asked.answer.await;
         if read(|app| app.place(role).tagging) != Some(id) {
             return;
         }
+        let is_running = teach::is_running();
         change(|app| {
             let place = app.place_mut(role);
             (place.tagging, place.progress) = (None, None);
@@ -56,7 +80,7 @@ pub fn tag(role: Role) {
             Answer::Tagged(tagged) => change(|app| {
                 app.first_tag = app.first_tag.or_else(dom::since_click);
                 let place = app.place_mut(role);
-                if tagged.computed && tagged.subwords > 0 {
+                if tagged.computed && tagged.subwords > 0 && !is_running {
                     place.latencies.add(tagged.millis, tagged.subwords);
                 }
                 place.tagged = Some((text, Rc::new(*tagged)));
@@ -64,8 +88,12 @@ pub fn tag(role: Role) {
             Answer::Failed { message, .. } => notice::bad(&message, None),
             _ => {}
         }
-        show_results();
-    });
+        // Between two steps there is time for the marks alone.
+        match is_running || role == Role::Former {
+            true => stage::show_results(),
+            false => show_results(),
+        }
+    })
 }
 
 fn show_results() {
@@ -77,7 +105,8 @@ fn show_results() {
 }
 
 /// Progress of a request that was given up is still on its way for a while.
-fn show_progress(role: Role, id: u32, progress: Progress) {
+fn show_progress(role: Role, id: u32, news: News) {
+    let News::Progress(progress) = news else { return };
     change(|app| {
         let place = app.place_mut(role);
         if [place.tagging, place.scoring].contains(&Some(id)) {
@@ -117,7 +146,7 @@ pub fn score(role: Role) {
     });
     before.inspect(|request| client.cancel(*request));
     let command = Command::Score { role, file: file.to_string(), options };
-    let asked = client.send(command, &[], move |id, progress| show_progress(role, id, progress));
+    let asked = client.send(command, &[], move |id, news| show_progress(role, id, news));
     let id = asked.id;
     change(|app| app.place_mut(role).scoring = Some(id));
     score::show();

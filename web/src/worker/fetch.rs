@@ -3,13 +3,13 @@
 
 use js_sys::{Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web::manifest::{FileEntry, ModelEntry};
 use web::protocol::Stage;
 use web_sys::{Cache, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response};
 
-use super::scope::global;
+use super::scope::{global, reason};
 use super::{Stop, Task};
 
 /// The cache's name; raised when what it holds changes its meaning.
@@ -25,11 +25,6 @@ pub struct Fetched {
 
 fn retry(message: String) -> Stop {
     Stop::Failed { message, can_retry: true }
-}
-
-fn reason(error: &JsValue) -> String {
-    let message = Reflect::get(error, &"message".into()).ok().and_then(|text| text.as_string());
-    message.unwrap_or_else(|| format!("{error:?}"))
 }
 
 /// Gets all files of a bundle.

@@ -7,6 +7,8 @@
 //! | [`model`] | a bundle in its place, warmed up |
 //! | [`work`] | windows of text through a model, with pauses in which a request can be cancelled |
 //! | [`tag`] | from logits to what the page shows |
+//! | [`train`] | teaching the student: a run between pauses, its checkpoints, its control |
+//! | [`keep`] | students and runs in the browser's private files |
 //! | [`scope`] | messages, clock, pauses |
 //!
 //! A request runs as a task of its own, so that a model can be fetched while another one tags. Tensors
@@ -14,9 +16,11 @@
 
 mod device;
 mod fetch;
+mod keep;
 mod model;
 mod scope;
 mod tag;
+mod train;
 mod work;
 
 use std::cell::RefCell;
@@ -36,6 +40,14 @@ struct State {
     models: BTreeMap<Role, Rc<Model>>,
     cancelled: HashSet<u32>,
     running: HashSet<u32>,
+    /// The run that goes on.
+    lesson: Option<train::Control>,
+    /// The student that is being saved.
+    saving: Option<String>,
+    /// Whether the student is that of the unfinished run.
+    continues: bool,
+    /// Whether the device's gradients were checked.
+    can_train: bool,
 }
 
 thread_local! {
@@ -112,18 +124,24 @@ fn receive(Request { id, command }: Request, buffers: Vec<JsValue>) {
         });
         return;
     }
+    if let Command::Control { request, action } = command {
+        return train::control(request, action);
+    }
     with_state(|state| state.running.insert(id));
     spawn_local(async move {
-        let answer = match answer(Task { id }, command, buffers).await {
-            Ok(answer) => answer,
-            Err(Stop::Cancelled) => Answer::Cancelled,
-            Err(Stop::Failed { message, can_retry }) => Answer::Failed { message, can_retry },
+        let answered = match command {
+            Command::Kept(command) => keep::answer(Task { id }, command).await,
+            command => answer(Task { id }, command, buffers).await.map(|answer| (answer, vec![])),
         };
+        let (answer, beside) = answered.unwrap_or_else(|stop| match stop {
+            Stop::Cancelled => (Answer::Cancelled, vec![]),
+            Stop::Failed { message, can_retry } => (Answer::Failed { message, can_retry }, vec![]),
+        });
         with_state(|state| {
             state.running.remove(&id);
             state.cancelled.remove(&id);
         });
-        scope::reply(id, answer);
+        scope::reply_with(id, answer, &beside);
     });
 }
 
@@ -139,22 +157,47 @@ async fn answer(task: Task, command: Command, buffers: Vec<JsValue>) -> Result<A
             model::load_files(task, role, name, files, buffers).await
         }
         Command::Tag { role, text, options } => {
-            let model = model_of(role)?;
+            let model = model_in_place(role).await?;
             tag::tag(task, &model, role, text, &options).await
         }
         Command::Score { role, file, options } => {
-            let model = model_of(role)?;
+            let model = model_in_place(role).await?;
             tag::score(task, &model, role, &file, &options).await
         }
         Command::Measure { role, subwords, sentences, rounds } => {
-            let model = model_of(role)?;
+            let model = model_in_place(role).await?;
             work::measure(task, &model, subwords, sentences, rounds).await
         }
-        Command::Cancel { .. } => unreachable!("answered when it arrives"),
+        Command::Train { settings, lessons, text } => {
+            train::start(task, settings, lessons, &text).await
+        }
+        Command::Continue => train::go_on(task).await,
+        Command::Reset => train::reset(),
+        Command::Kept(_) | Command::Control { .. } | Command::Cancel { .. } => {
+            unreachable!("answered when it arrives")
+        }
+    }
+}
+
+/// A model, as soon as it is in its place: within a step, and while a checkpoint is written, a run has the
+/// student for itself.
+async fn model_in_place(role: Role) -> Result<Rc<Model>, Stop> {
+    loop {
+        let is_away = |state: &mut State| {
+            state.lesson.is_some() && !state.models.contains_key(&Role::Student)
+        };
+        match model_of(role) {
+            Err(_) if role == Role::Student && with_state(is_away) => scope::pause().await,
+            found => return found,
+        }
     }
 }
 
 fn model_of(role: Role) -> Result<Rc<Model>, Stop> {
-    let model = with_state(|state| state.models.get(&role).cloned());
+    let model = with_state(|state| {
+        // A student that was never taught is its own former self.
+        let otherwise = if role == Role::Former { Role::Student } else { role };
+        state.models.get(&role).or_else(|| state.models.get(&otherwise)).cloned()
+    });
     model.ok_or_else(|| Stop::failed(format!("there is no {} yet", role.name())))
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use understudy_shared::checkpoint::bundle::{Bundle, BundleFiles};
+use understudy_shared::model::TokenClassifier;
 use wasm_bindgen::JsValue;
 use web::dropped::{REPORT, REQUIRED};
 use web::manifest::ModelEntry;
@@ -12,23 +13,52 @@ use web::protocol::{Answer, Loaded, Role, Stage};
 use web::report;
 
 use super::work::Computed;
-use super::{Stop, Task, device, fetch, scope, with_state, work};
+use super::{Stop, Task, device, fetch, scope, train, with_state, work};
 
 /// A model that is ready.
 pub struct Model {
-    /// Its bundle.
-    pub bundle: Bundle,
+    /// Its bundle; of a student that is taught that of before.
+    pub bundle: Rc<Bundle>,
+    /// What it is called.
+    pub name: String,
+    /// Its `tokenizer.json`, to be kept with it.
+    pub tokenizer: Rc<[u8]>,
+    /// Its weights where it was taught, else the bundle's.
+    pub weights: Option<TokenClassifier>,
     /// What was computed last, to be decoded again in another way.
     pub last: RefCell<Option<Rc<Computed>>>,
 }
 
+impl Model {
+    /// Its weights.
+    pub fn classifier(&self) -> &TokenClassifier {
+        self.weights.as_ref().unwrap_or(&self.bundle.model)
+    }
+
+    /// The same with other weights.
+    pub fn taught(&self, weights: TokenClassifier) -> Self {
+        Self {
+            bundle: self.bundle.clone(),
+            name: self.name.clone(),
+            tokenizer: self.tokenizer.clone(),
+            weights: Some(weights),
+            last: RefCell::default(),
+        }
+    }
+}
+
 /// A bundle's bytes and where they are from.
-struct Source {
-    name: String,
-    files: Vec<(String, Vec<u8>)>,
-    f1: Option<f64>,
-    from_cache: bool,
-    fetch_millis: f64,
+pub struct Source {
+    /// What to call it.
+    pub name: String,
+    /// Its files.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Micro F1 of its report.
+    pub f1: Option<f64>,
+    /// Whether no byte was fetched.
+    pub from_cache: bool,
+    /// How long that took.
+    pub fetch_millis: f64,
 }
 
 impl Source {
@@ -79,7 +109,13 @@ pub async fn load_files(
     place(task, role, Source { name, files, f1, from_cache: false, fetch_millis }).await
 }
 
-async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Stop> {
+/// Makes a bundle's bytes the model of a role. A student is then one that was never taught.
+///
+/// # Errors
+///
+/// A bundle that is none, or a student while another one is taught.
+pub async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Stop> {
+    refuse_while_taught(role)?;
     let device = with_state(|state| state.device.clone());
     let device = device.ok_or_else(|| Stop::failed("the device was not started"))?;
     task.progress(Stage::Prepare, 0, 2);
@@ -90,6 +126,7 @@ async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Stop> {
     let mut bundle = Bundle::load(&files, &device)
         .map_err(|error| Stop::failed(format!("{}: {error}", source.name)))?;
     bundle.model = device::place(bundle.model);
+    let tokenizer = Rc::from(files.tokenizer);
     let prepare_millis = scope::now() - start;
     let size_bytes = source.files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
     let (name, f1, from_cache) = (source.name.clone(), source.f1, source.from_cache);
@@ -98,24 +135,55 @@ async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Stop> {
     task.progress(Stage::Prepare, 1, 2);
     task.pause().await?;
     let start = scope::now();
-    let model = Rc::new(Model { bundle, last: RefCell::default() });
+    let (bundle, weights, last) = (Rc::new(bundle), None, RefCell::default());
+    let model = Rc::new(Model { bundle, name, tokenizer, weights, last });
     work::forward(&model, work::SAMPLE_LENGTH, 1).await;
     let warm_up_millis = scope::now() - start;
-    let config = &model.bundle.config;
     let loaded = Loaded {
-        role,
-        name,
-        parameters: model.bundle.num_params(true),
         size_bytes,
-        labels: model.bundle.labels.names().to_vec(),
-        shape: [config.num_hidden_layers, config.hidden_size, config.num_attention_heads],
         from_cache,
         f1,
         fetch_millis,
         prepare_millis,
         warm_up_millis,
-        memory_bytes: scope::memory_bytes(),
+        ..described(role, &model)
     };
-    with_state(|state| state.models.insert(role, model));
+    refuse_while_taught(role)?;
+    with_state(|state| {
+        if role == Role::Student {
+            state.models.remove(&Role::Former);
+            state.continues = false;
+        }
+        state.models.insert(role, model);
+    });
     Ok(Answer::Loaded(Box::new(loaded)))
+}
+
+fn refuse_while_taught(role: Role) -> Result<(), Stop> {
+    match role == Role::Student && with_state(|state| state.lesson.is_some()) {
+        true => {
+            Err(Stop::failed("the student is being taught; stop that before another is loaded"))
+        }
+        false => Ok(()),
+    }
+}
+
+/// What is known of a model that was there before.
+pub fn described(role: Role, model: &Model) -> Loaded {
+    let config = &model.bundle.config;
+    Loaded {
+        role,
+        name: model.name.clone(),
+        parameters: model.bundle.num_params(true),
+        size_bytes: 0,
+        labels: model.bundle.labels.names().to_vec(),
+        shape: [config.num_hidden_layers, config.hidden_size, config.num_attention_heads],
+        from_cache: true,
+        f1: None,
+        fetch_millis: 0.0,
+        prepare_millis: 0.0,
+        warm_up_millis: 0.0,
+        memory_bytes: scope::memory_bytes(),
+        teaching: train::settings::defaults(),
+    }
 }

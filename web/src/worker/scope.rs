@@ -1,6 +1,6 @@
 //! The worker's surroundings: messages, clock, pauses, memory.
 
-use js_sys::{Array, Function, Promise};
+use js_sys::{Array, Function, Promise, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -14,10 +14,31 @@ pub fn global() -> DedicatedWorkerGlobalScope {
 
 /// Sends an answer.
 pub fn reply(id: u32, answer: Answer) {
+    reply_with(id, answer, &[]);
+}
+
+/// Sends an answer with what travels beside it.
+pub fn reply_with(id: u32, answer: Answer, beside: &[JsValue]) {
     let text = serde_json::to_string(&Response { id, answer });
-    let text = text.expect("responses are plain data");
+    let text = JsValue::from_str(&text.expect("responses are plain data"));
+    let message = match beside {
+        [] => text,
+        _ => {
+            let message = Array::of1(&text);
+            for part in beside {
+                message.push(part);
+            }
+            message.into()
+        }
+    };
     // Nobody listens to a worker that is being ended, and that is no fault.
-    let _ = global().post_message(&JsValue::from_str(&text));
+    let _ = global().post_message(&message);
+}
+
+/// What the browser says of a failure.
+pub fn reason(error: &JsValue) -> String {
+    let message = Reflect::get(error, &"message".into()).ok().and_then(|text| text.as_string());
+    message.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
 }
 
 /// Calls `receive` with the text and the buffers of every message.
@@ -50,9 +71,15 @@ pub fn memory_bytes() -> u64 {
 
 /// Lets waiting messages in.
 pub async fn pause() {
+    wait(0).await;
+}
+
+/// Waits, and lets messages in.
+pub async fn wait(millis: i32) {
     let wait = Promise::new(&mut |resolve: Function, _| {
+        let set = global().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
         // Without a timer the task goes on at once, only less politely.
-        if global().set_timeout_with_callback(&resolve).is_err() {
+        if set.is_err() {
             let _ = resolve.call0(&JsValue::NULL);
         }
     });

@@ -62,7 +62,7 @@ async fn run(model: &Model, examples: &[Example], mut take: impl FnMut(usize, &[
     let bundle = &model.bundle;
     let budget = BatchBudget::Subwords(2 * PORTION);
     for_each_logits(
-        &bundle.model,
+        model.classifier(),
         examples,
         bundle.config.pad_token_id,
         budget,
@@ -90,7 +90,7 @@ pub async fn forward(model: &Model, subwords: usize, sentences: usize) {
     };
     let examples: Vec<Example> = (0..sentences).map(example).collect();
     let budget = BatchBudget::Sentences(sentences);
-    for_each_logits(&model.bundle.model, &examples, config.pad_token_id, budget, |_, _| true).await;
+    for_each_logits(model.classifier(), &examples, config.pad_token_id, budget, |_, _| true).await;
 }
 
 /// Times forward passes, after one that is not counted.

@@ -3,16 +3,25 @@
 //!
 //! Both travel as JSON text, `{"id": 7, "command": {"tag": {…}}}` and `{"id": 7, "answer": {"tagged": {…}}}`;
 //! a name inside the content, as `"kind": "tag"`, would make readers that buffer, and a larger page. A request is answered by any number of [`Answer::Progress`] and then by
-//! exactly one other answer; one that was cancelled by [`Command::Cancel`] is answered by
-//! [`Answer::Cancelled`]. Bytes of dropped files travel beside the text, as transferred buffers.
+//! exactly one other answer (a run of training by several, see [`train`]); one that was cancelled by
+//! [`Command::Cancel`] is answered by [`Answer::Cancelled`]. Bytes of dropped files travel beside the
+//! text, as transferred buffers: `[text, buffer, …]`. So do the files of [`Answer::Files`]; every other
+//! response is the text alone.
+
+pub mod train;
 
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::ModelEntry;
 use crate::position::Place;
 
+pub use train::{
+    Action, KeptCommand, KeptStudent, Lesson, LessonSpan, MEMORY_LIMIT, RunState, TrainReport,
+    TrainSettings,
+};
+
 /// Raised with every change of this file, so that a page never talks to another version's worker.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The number that responses without a request carry.
 pub const NO_REQUEST: u32 = 0;
@@ -38,7 +47,7 @@ impl Backend {
     }
 }
 
-/// Which of the two models.
+/// Which model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -46,10 +55,13 @@ pub enum Role {
     Teacher,
     /// The small one.
     Student,
+    /// The student as it was before it was taught; until then the same as the student. It can be
+    /// asked to tag, to score and to be measured, and is never loaded by itself.
+    Former,
 }
 
 impl Role {
-    /// Both, the teacher first as on the page.
+    /// The two that are loaded, the teacher first as on the page.
     pub const BOTH: [Self; 2] = [Self::Teacher, Self::Student];
 
     /// As in an address, in files and in the page's ids.
@@ -57,6 +69,7 @@ impl Role {
         match self {
             Self::Teacher => "teacher",
             Self::Student => "student",
+            Self::Former => "former",
         }
     }
 }
@@ -146,7 +159,31 @@ pub enum Command {
         /// How often.
         rounds: usize,
     },
-    /// Give up another request.
+    /// Teach the student; see [`train`] for the answers. One run at a time.
+    Train {
+        /// How.
+        settings: TrainSettings,
+        /// Corrected texts, learned from by their labels. May be empty where there is `text`.
+        lessons: Vec<Lesson>,
+        /// Text that the loaded teacher labels, learned from by its logits; empty = none. Every fifth
+        /// sentence is kept apart for [`TrainReport::teacher_f1`].
+        text: String,
+    },
+    /// Go on with the run that a closed tab or a full memory left unfinished, after its student was
+    /// loaded by [`KeptCommand::Load`]; answered as [`Command::Train`].
+    Continue,
+    /// Pause, resume, step or stop a run; not answered.
+    Control {
+        /// The number of the run's request.
+        request: u32,
+        /// What to do.
+        action: Action,
+    },
+    /// Make the student what it was before it was taught; answered by [`Answer::Loaded`].
+    Reset,
+    /// About students that are kept in the browser.
+    Kept(KeptCommand),
+    /// Give up another request. A run of training stops as by [`Action::Stop`].
     Cancel {
         /// Its number.
         request: u32,
@@ -188,6 +225,15 @@ pub enum Answer {
         /// Each pass.
         millis: Vec<f64>,
     },
+    /// A run of training after a step; the last one if its state is over.
+    Trained(Box<TrainReport>),
+    /// The students that are kept in the browser, newest first.
+    Kept(Vec<KeptStudent>),
+    /// The files of a bundle, which travel beside this as `File` objects in the same order.
+    Files {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The request was given up.
     Cancelled,
     /// The request failed.
@@ -227,6 +273,10 @@ pub enum Stage {
     Prepare,
     /// Windows of a text, or of a file.
     Tag,
+    /// Windows of the sample that is rehearsed, by the student.
+    Rehearse,
+    /// Windows of a text, by the teacher.
+    Label,
 }
 
 /// A model that is ready.
@@ -256,6 +306,8 @@ pub struct Loaded {
     pub warm_up_millis: f64,
     /// Memory of the worker afterwards.
     pub memory_bytes: u64,
+    /// Good settings to teach it with.
+    pub teaching: TrainSettings,
 }
 
 /// An entity in a text.

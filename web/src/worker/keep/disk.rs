@@ -1,0 +1,166 @@
+//! Files in the browser's private file system (OPFS): whole or not there. A file is written under a
+//! temporary name, flushed, and moved to its own.
+
+use js_sys::{AsyncIterator, Function, Promise, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
+    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions,
+    FileSystemSyncAccessHandle,
+};
+
+use crate::worker::Stop;
+use crate::worker::scope::{global, reason};
+
+/// The folder of everything that is kept, so that other pages of the same origin stay apart.
+const ROOT: &str = "understudy-1";
+
+/// A folder.
+#[derive(Clone, Debug)]
+pub struct Folder(FileSystemDirectoryHandle);
+
+fn failed(what: &str, error: &JsValue) -> Stop {
+    Stop::failed(format!("{what}: {}", reason(error)))
+}
+
+async fn wait<T: JsCast>(promise: Promise) -> Result<T, JsValue> {
+    JsFuture::from(promise).await.map(JsCast::unchecked_into)
+}
+
+impl Folder {
+    /// The folder of this page.
+    ///
+    /// # Errors
+    ///
+    /// A browser, or a private window, that keeps nothing.
+    pub async fn root() -> Result<Self, Stop> {
+        let storage = Reflect::get(&global().navigator(), &"storage".into()).unwrap_or_default();
+        let open = Reflect::get(&storage, &"getDirectory".into()).unwrap_or_default();
+        let nothing = "this browser keeps no files for a page";
+        let Ok(open) = open.dyn_into::<Function>() else { return Err(Stop::failed(nothing)) };
+        let promise = open.call0(&storage).map_err(|error| failed(nothing, &error))?;
+        let root = wait(promise.unchecked_into()).await.map_err(|error| failed(nothing, &error))?;
+        Self(root).folder(ROOT).await
+    }
+
+    /// A folder inside, made where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the browser says.
+    pub async fn folder(&self, name: &str) -> Result<Self, Stop> {
+        let options = FileSystemGetDirectoryOptions::new();
+        options.set_create(true);
+        let promise = self.0.get_directory_handle_with_options(name, &options);
+        wait(promise).await.map(Self).map_err(|error| failed(name, &error))
+    }
+
+    /// The names of what is inside.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the browser says.
+    pub async fn names(&self) -> Result<Vec<String>, Stop> {
+        let keys: AsyncIterator = self.0.keys();
+        let mut names = Vec::new();
+        loop {
+            let next = keys.next().map_err(|error| failed("a folder", &error))?;
+            let next: JsValue =
+                wait(next.unchecked_into()).await.map_err(|error| failed("a folder", &error))?;
+            let part = |name: &str| Reflect::get(&next, &name.into()).unwrap_or_default();
+            if part("done").is_truthy() {
+                return Ok(names);
+            }
+            names.extend(part("value").as_string());
+        }
+    }
+
+    /// Deletes a file, or a folder with all that is inside; one that is not there is no fault.
+    pub async fn delete(&self, name: &str) {
+        let options = FileSystemRemoveOptions::new();
+        options.set_recursive(true);
+        let promise = self.0.remove_entry_with_options(name, &options);
+        let _ = JsFuture::from(promise).await;
+    }
+
+    /// A file as the browser hands it to a page, without its bytes being read.
+    pub async fn file(&self, name: &str) -> Option<File> {
+        let handle: FileSystemFileHandle = wait(self.0.get_file_handle(name)).await.ok()?;
+        wait(handle.get_file()).await.ok()
+    }
+
+    /// The bytes of a file.
+    pub async fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let file = self.file(name).await?;
+        let buffer: JsValue = wait(file.array_buffer()).await.ok()?;
+        Some(Uint8Array::new(&buffer).to_vec())
+    }
+
+    /// Writes a file of these parts, one after the other, or leaves the one that was there.
+    ///
+    /// # Errors
+    ///
+    /// A full disk, or another tab that writes the same file.
+    pub async fn write<P: AsRef<[u8]>>(
+        &self,
+        name: &str,
+        parts: impl Iterator<Item = P>,
+    ) -> Result<(), Stop> {
+        let wrong = |error: JsValue| failed(name, &error);
+        let temporary = format!("{name}.part");
+        let options = FileSystemGetFileOptions::new();
+        options.set_create(true);
+        let promise = self.0.get_file_handle_with_options(&temporary, &options);
+        let handle: FileSystemFileHandle = wait(promise).await.map_err(wrong)?;
+        let access: FileSystemSyncAccessHandle =
+            wait(handle.create_sync_access_handle()).await.map_err(wrong)?;
+        let written = write_parts(&access, parts);
+        access.close();
+        written.map_err(wrong)?;
+        self.rename(&handle, &temporary, name).await.map_err(wrong)
+    }
+
+    async fn rename(
+        &self,
+        handle: &FileSystemFileHandle,
+        from: &str,
+        to: &str,
+    ) -> Result<(), JsValue> {
+        let rename = Reflect::get(handle, &"move".into())?.dyn_into::<Function>();
+        if let Ok(rename) = rename {
+            let moved = rename.call1(handle, &to.into())?;
+            return JsFuture::from(moved.unchecked_into::<Promise>()).await.map(|_| ());
+        }
+        // A browser that cannot move: the bytes again, which is not atomic but all there is.
+        let bytes = self.read(from).await.unwrap_or_default();
+        let options = FileSystemGetFileOptions::new();
+        options.set_create(true);
+        let promise = self.0.get_file_handle_with_options(to, &options);
+        let handle: FileSystemFileHandle = wait(promise).await?;
+        let access: FileSystemSyncAccessHandle = wait(handle.create_sync_access_handle()).await?;
+        let written = write_parts(&access, std::iter::once(bytes));
+        access.close();
+        self.delete(from).await;
+        written
+    }
+}
+
+fn write_parts<P: AsRef<[u8]>>(
+    access: &FileSystemSyncAccessHandle,
+    parts: impl Iterator<Item = P>,
+) -> Result<(), JsValue> {
+    access.truncate_with_u32(0)?;
+    let mut place = 0.0;
+    for part in parts {
+        let bytes = part.as_ref();
+        let options = FileSystemReadWriteOptions::new();
+        options.set_at(place);
+        let written = access.write_with_u8_array_and_options(bytes, &options)?;
+        if written < bytes.len() as f64 {
+            return Err(JsValue::from_str("there is no room left"));
+        }
+        place += written;
+    }
+    access.flush()
+}

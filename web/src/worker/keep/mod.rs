@@ -1,0 +1,197 @@
+//! Students that are kept in the browser, and the run that a closed tab left unfinished.
+//!
+//! ```text
+//! understudy-1/kept/ID/   config.json, model.safetensors, tokenizer.json, tokenizer_config.json,
+//!                         report.json, and kept.json last: without it the folder is no student
+//! understudy-1/run/       the former student's bundle and, last, run.json; beside them
+//!                         checkpoint.safetensors and what else `train::unfinished` says
+//! ```
+
+pub mod disk;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use understudy_shared::checkpoint::bundle::small_files;
+use understudy_shared::checkpoint::weights::{read_back, to_parts};
+use wasm_bindgen::JsValue;
+use web::dropped::REPORT;
+use web::protocol::{Answer, KeptCommand, KeptStudent, Role};
+
+use super::model::{self, Model};
+use super::train::unfinished;
+use super::{Stop, Task, model_in_place, scope, with_state};
+use disk::Folder;
+
+/// Marks a folder as whole, and says what is inside.
+const RECORD: &str = "kept.json";
+/// The folder of all kept students.
+const KEPT: &str = "kept";
+/// The files of a bundle, in the order in which they are downloaded.
+const FILES: [&str; 5] =
+    ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors", REPORT];
+
+/// What [`RECORD`] says.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    name: String,
+    size_bytes: u64,
+    saved_millis: f64,
+}
+
+/// Answers a request about kept students; [`Answer::Files`] has its files beside it.
+///
+/// # Errors
+///
+/// A name that is not there, a disk that is full, or a browser that keeps nothing.
+pub async fn answer(task: Task, command: KeptCommand) -> Result<(Answer, Vec<JsValue>), Stop> {
+    let root = Folder::root().await?;
+    let kept = root.folder(KEPT).await?;
+    match command {
+        KeptCommand::List => {}
+        KeptCommand::Save { name } => save(&kept, &name).await?,
+        KeptCommand::Rename { id, name } => {
+            let folder = student(&kept, &id).await?;
+            let record = record(&folder).await.ok_or_else(|| missing(&id))?;
+            write_record(&folder, &Record { name, ..record }).await?;
+        }
+        KeptCommand::Delete { id } if id == unfinished::ID => unfinished::delete().await,
+        KeptCommand::Delete { id } => kept.delete(&id).await,
+        KeptCommand::Load { id } if id == unfinished::ID => {
+            return unfinished::load(task).await.map(alone);
+        }
+        KeptCommand::Load { id } => return load(task, &kept, &id).await.map(alone),
+        KeptCommand::Download { id } => return download(&kept, &id).await,
+    }
+    list(&kept).await.map(|students| alone(Answer::Kept(students)))
+}
+
+fn alone(answer: Answer) -> (Answer, Vec<JsValue>) {
+    (answer, vec![])
+}
+
+fn missing(id: &str) -> Stop {
+    Stop::failed(format!("no student `{id}` is kept in this browser"))
+}
+
+/// The folder of a kept student that is whole.
+async fn student(kept: &Folder, id: &str) -> Result<Folder, Stop> {
+    match kept.names().await?.iter().any(|name| name == id) {
+        true => kept.folder(id).await,
+        false => Err(missing(id)),
+    }
+}
+
+async fn record(folder: &Folder) -> Option<Record> {
+    serde_json::from_slice(&folder.read(RECORD).await?).ok()
+}
+
+async fn write_record(folder: &Folder, record: &Record) -> Result<(), Stop> {
+    let text = serde_json::to_vec(record).expect("plain data");
+    folder.write(RECORD, std::iter::once(text)).await
+}
+
+/// The kept students, newest first, after the unfinished run.
+async fn list(kept: &Folder) -> Result<Vec<KeptStudent>, Stop> {
+    let mut students = Vec::new();
+    for id in kept.names().await? {
+        let folder = kept.folder(&id).await?;
+        match record(&folder).await {
+            Some(Record { name, size_bytes, saved_millis }) => {
+                students.push(KeptStudent { id, name, size_bytes, saved_millis, unfinished: None })
+            }
+            // A tab that was closed while it saved.
+            None if with_state(|state| state.saving.as_ref() != Some(&id)) => {
+                kept.delete(&id).await;
+            }
+            None => {}
+        }
+    }
+    students.sort_by(|left, right| right.saved_millis.total_cmp(&left.saved_millis));
+    if let Some(run) = unfinished::entry().await {
+        students.insert(0, run);
+    }
+    Ok(students)
+}
+
+/// Writes a model's bundle, its weights in f32, and gives the bytes of all files.
+///
+/// # Errors
+///
+/// A full disk.
+pub async fn write_bundle(folder: &Folder, model: &Model) -> Result<u64, Stop> {
+    let bundle = &model.bundle;
+    let mut files = small_files(&bundle.config, &bundle.labels, &model.tokenizer).to_vec();
+    let report = json!({
+        "parameters": bundle.num_params(true),
+        "dtype": "f32",
+        "taught_in_a_browser": model.name,
+    });
+    files.push((REPORT, format!("{report:#}\n").into_bytes()));
+    let tensors = read_back(model.classifier()).await;
+    folder.write("model.safetensors", to_parts(&tensors)).await?;
+    let mut size_bytes: u64 = to_parts(&tensors).map(|part| part.len() as u64).sum();
+    drop(tensors);
+    for (name, bytes) in files {
+        size_bytes += bytes.len() as u64;
+        folder.write(name, std::iter::once(bytes)).await?;
+    }
+    Ok(size_bytes)
+}
+
+async fn save(kept: &Folder, name: &str) -> Result<(), Stop> {
+    let model = model_in_place(Role::Student).await?;
+    let saved_millis = js_sys::Date::now();
+    let id = format!("{saved_millis:.0}");
+    with_state(|state| state.saving = Some(id.clone()));
+    let saved = write_student(kept, &id, name, saved_millis, &model).await;
+    with_state(|state| state.saving = None);
+    if saved.is_err() {
+        kept.delete(&id).await;
+    }
+    saved
+}
+
+async fn write_student(
+    kept: &Folder,
+    id: &str,
+    name: &str,
+    saved_millis: f64,
+    model: &Model,
+) -> Result<(), Stop> {
+    let folder = kept.folder(id).await?;
+    let size_bytes = write_bundle(&folder, model).await?;
+    write_record(&folder, &Record { name: name.to_owned(), size_bytes, saved_millis }).await
+}
+
+async fn load(task: Task, kept: &Folder, id: &str) -> Result<Answer, Stop> {
+    let start = scope::now();
+    let folder = student(kept, id).await?;
+    let record = record(&folder).await.ok_or_else(|| missing(id))?;
+    let files = read_bundle(&folder).await;
+    let (name, fetch_millis) = (record.name, scope::now() - start);
+    let source = model::Source { name, files, f1: None, from_cache: true, fetch_millis };
+    model::place(task, Role::Student, source).await
+}
+
+/// The files of a bundle that are there.
+pub async fn read_bundle(folder: &Folder) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for name in FILES {
+        if let Some(bytes) = folder.read(name).await {
+            files.push((name.to_owned(), bytes));
+        }
+    }
+    files
+}
+
+async fn download(kept: &Folder, id: &str) -> Result<(Answer, Vec<JsValue>), Stop> {
+    let folder = student(kept, id).await?;
+    let (mut names, mut files) = (Vec::new(), Vec::new());
+    for name in FILES {
+        if let Some(file) = folder.file(name).await {
+            names.push(name.to_owned());
+            files.push(file.into());
+        }
+    }
+    Ok((Answer::Files { names }, files))
+}

@@ -1,0 +1,117 @@
+//! What the page wants of a run that goes on, looked at between two steps.
+
+use understudy_shared::train::fit;
+use web::protocol::Action;
+
+use crate::worker::{Task, scope, with_state};
+
+/// The wishes for the run that goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Control {
+    request: u32,
+    mode: Mode,
+    is_stopped: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Run,
+    Pause,
+    OneStep,
+}
+
+/// Milliseconds between two looks of a run that is paused.
+const LOOK: i32 = 20;
+
+/// Pauses in a row in which other requests may work before the run goes on.
+const YIELDS: usize = 8;
+
+/// Takes a wish of the page; one for another run is too late and does nothing.
+pub fn control(request: u32, action: Action) {
+    with_state(|state| {
+        let Some(control) = state.lesson.as_mut().filter(|control| control.request == request)
+        else {
+            return;
+        };
+        match action {
+            Action::Pause => control.mode = Mode::Pause,
+            Action::Resume => control.mode = Mode::Run,
+            Action::Step => control.mode = Mode::OneStep,
+            Action::Stop => control.is_stopped = true,
+        }
+    });
+}
+
+/// A run that goes on; there is one at most, until this is dropped.
+pub struct Running {
+    task: Task,
+}
+
+impl Running {
+    /// Begins a run; none if another one goes on.
+    pub fn begin(task: Task) -> Option<Self> {
+        with_state(|state| {
+            if state.lesson.is_some() {
+                return None;
+            }
+            let mode = Mode::Run;
+            state.lesson = Some(Control { request: task.id, mode, is_stopped: false });
+            Some(Self { task })
+        })
+    }
+
+    /// Whether the page wants it to end.
+    pub fn is_stopped(&self) -> bool {
+        with_state(|state| {
+            let is_stopped = state.lesson.is_some_and(|control| control.is_stopped);
+            is_stopped || state.cancelled.contains(&self.task.id)
+        })
+    }
+
+    /// Lets messages in, and waits while the run is paused, of which `tell` is told once. Says whether to
+    /// go on.
+    pub async fn pause(&self, mut tell: impl FnMut()) -> fit::Control {
+        let mut is_told = false;
+        for _ in 0..YIELDS {
+            scope::pause().await;
+            if with_state(|state| state.running.len() < 2) {
+                break;
+            }
+        }
+        loop {
+            if self.is_stopped() {
+                return fit::Control::Stop;
+            }
+            match self.mode() {
+                Mode::Run => return fit::Control::Continue,
+                Mode::OneStep => {
+                    self.set_mode(Mode::Pause);
+                    return fit::Control::Continue;
+                }
+                Mode::Pause if !is_told => {
+                    tell();
+                    is_told = true;
+                }
+                Mode::Pause => scope::wait(LOOK).await,
+            }
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        with_state(|state| state.lesson.map_or(Mode::Run, |control| control.mode))
+    }
+
+    fn set_mode(&self, mode: Mode) {
+        with_state(|state| {
+            if let Some(control) = &mut state.lesson {
+                control.mode = mode;
+            }
+        });
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        with_state(|state| state.lesson = None);
+    }
+}

@@ -1,0 +1,214 @@
+//! A run in the browser's private files, so that a closed tab loses ten steps at most.
+//!
+//! Beside the former student's bundle: `start.safetensors`, the weights the run began with where those
+//! are others; `taught.safetensors`, the teacher's logits of its text; `checkpoint.safetensors`; and
+//! `run.json`, without which there is no run.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use understudy_shared::checkpoint::weights::{Head, load as load_weights, read_back, to_parts};
+use understudy_shared::model::TokenClassifier;
+use understudy_shared::train::lesson::{Lesson, LessonSettings};
+use understudy_shared::train::scope::merged;
+use understudy_shared::train::state::Checkpoint;
+use web::protocol::{Answer, KeptStudent, Role};
+
+use super::session::state_of;
+use crate::worker::keep::disk::Folder;
+use crate::worker::keep::{read_bundle, write_bundle};
+use crate::worker::model::{self, Model, Source};
+use crate::worker::{Stop, Task, device, model_of, scope, with_state};
+
+/// What the unfinished run is called where kept students have their ids.
+pub const ID: &str = "unfinished";
+
+const FOLDER: &str = "run";
+const RECORD: &str = "run.json";
+const START: &str = "start.safetensors";
+const TAUGHT: &str = "taught.safetensors";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// What a run is, besides weights.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// What its student is called.
+    pub name: String,
+    /// When it was last written.
+    pub saved_millis: f64,
+    /// Steps taken at the last checkpoint.
+    pub step: usize,
+    /// How it learns.
+    pub settings: LessonSettings,
+    /// From what.
+    pub lessons: Vec<Lesson>,
+    /// From what else.
+    pub text: Vec<String>,
+    /// What is rehearsed.
+    pub rehearsal: Vec<String>,
+    /// Whether its student had been taught before.
+    pub is_taught: bool,
+}
+
+/// The files of a run.
+#[derive(Debug)]
+pub struct Unfinished {
+    folder: Folder,
+    record: Record,
+}
+
+impl Unfinished {
+    /// Puts a run's files in the place of those of another one.
+    ///
+    /// # Errors
+    ///
+    /// A full disk, or a browser that keeps nothing.
+    pub async fn create(
+        record: Record,
+        former: &Model,
+        start: Option<&TokenClassifier>,
+        taught: Option<Vec<u8>>,
+    ) -> Result<Self, Stop> {
+        delete_files().await;
+        let folder = Folder::root().await?.folder(FOLDER).await?;
+        let former = former.taught(former.bundle.model.clone());
+        write_bundle(&folder, &former).await?;
+        if let Some(start) = start {
+            folder.write(START, to_parts(&read_back(start).await)).await?;
+        }
+        if let Some(taught) = taught {
+            folder.write(TAUGHT, std::iter::once(taught)).await?;
+        }
+        let run = Self { folder, record };
+        run.write_record().await?;
+        Ok(run)
+    }
+
+    /// The run that is there.
+    pub async fn open() -> Option<Self> {
+        let folder = Folder::root().await.ok()?.folder(FOLDER).await.ok()?;
+        let record = serde_json::from_slice(&folder.read(RECORD).await?).ok()?;
+        Some(Self { folder, record })
+    }
+
+    /// What it is.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    async fn write_record(&self) -> Result<(), Stop> {
+        let text = serde_json::to_vec(&self.record).expect("plain data");
+        self.folder.write(RECORD, std::iter::once(text)).await
+    }
+
+    /// Keeps a checkpoint in the place of the one before.
+    ///
+    /// # Errors
+    ///
+    /// A full disk.
+    pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Stop> {
+        self.folder.write(CHECKPOINT, checkpoint.to_parts()).await?;
+        self.record.step = checkpoint.progress.step;
+        self.record.saved_millis = js_sys::Date::now();
+        self.write_record().await
+    }
+
+    /// The last checkpoint; none before the first.
+    ///
+    /// # Errors
+    ///
+    /// A file that is none.
+    pub async fn read_checkpoint(&self) -> Result<Option<Checkpoint>, Stop> {
+        let bytes = self.folder.read(CHECKPOINT).await;
+        bytes.map(|bytes| Checkpoint::from_bytes(&bytes).map_err(Stop::failed)).transpose()
+    }
+
+    /// What the teacher said of the text.
+    pub async fn taught(&self) -> Option<Vec<u8>> {
+        self.folder.read(TAUGHT).await
+    }
+
+    /// The weights it began with.
+    ///
+    /// # Errors
+    ///
+    /// A file that is none.
+    pub async fn start(&self, former: &Model) -> Result<TokenClassifier, Stop> {
+        let bundle = &former.bundle;
+        let bytes = match self.record.is_taught {
+            true => self.folder.read(START).await,
+            false => return Ok(bundle.model.clone()),
+        };
+        let bytes = bytes.ok_or_else(|| Stop::failed(format!("{START}: missing")))?;
+        let device = bundle.model.device();
+        let loaded =
+            load_weights(&bytes, &bundle.config, bundle.labels.len(), Head::Trained, &device);
+        loaded.map(device::place).map_err(Stop::failed)
+    }
+}
+
+async fn delete_files() {
+    if let Ok(root) = Folder::root().await {
+        root.delete(FOLDER).await;
+    }
+}
+
+/// Deletes the unfinished run; one that goes on keeps its files.
+pub async fn delete() {
+    if with_state(|state| state.lesson.is_none()) {
+        with_state(|state| state.continues = false);
+        delete_files().await;
+    }
+}
+
+/// Deletes the files of a run that is over.
+pub async fn finish() {
+    with_state(|state| state.continues = false);
+    delete_files().await;
+}
+
+/// The unfinished run as the list of kept students shows it; none while a run goes on.
+pub async fn entry() -> Option<KeptStudent> {
+    if with_state(|state| state.lesson.is_some()) {
+        return None;
+    }
+    let run = Unfinished::open().await?;
+    let mut size_bytes = 0.0;
+    for name in run.folder.names().await.ok()? {
+        size_bytes += run.folder.file(&name).await.map_or(0.0, |file| file.size());
+    }
+    Some(KeptStudent {
+        id: ID.to_owned(),
+        name: run.record.name.clone(),
+        size_bytes: size_bytes as u64,
+        saved_millis: run.record.saved_millis,
+        unfinished: Some((run.record.step, run.record.settings.steps)),
+    })
+}
+
+/// Makes the run's student the student, as far as it was taught.
+///
+/// # Errors
+///
+/// No such run, or files that are none.
+pub async fn load(task: Task) -> Result<Answer, Stop> {
+    let start = scope::now();
+    let run = Unfinished::open().await.ok_or_else(|| Stop::failed("there is no unfinished run"))?;
+    let (name, files) = (run.record.name.clone(), read_bundle(&run.folder).await);
+    let fetch_millis = scope::now() - start;
+    let source = Source { name, files, f1: None, from_cache: true, fetch_millis };
+    let answer = model::place(task, Role::Student, source).await?;
+    let former = model_of(Role::Student)?;
+    let mut weights = run.start(&former).await?;
+    if let Some(checkpoint) = run.read_checkpoint().await? {
+        let state = state_of(&weights, &run.record.settings, Some(checkpoint))?;
+        weights = merged(&state.model.classifier);
+    }
+    let student = Rc::new(former.taught(weights));
+    with_state(|state| {
+        state.models.insert(Role::Former, former);
+        state.models.insert(Role::Student, student);
+        state.continues = true;
+    });
+    Ok(answer)
+}
