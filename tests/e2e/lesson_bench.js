@@ -1,5 +1,5 @@
 // What teaching costs in a tab on the CPU: a step of each way of training at 8 × 32, 50 steps with the
-// defaults, memory, and the share of the time that is matrix products.
+// defaults, and memory.
 //
 //     node tests/e2e/lesson_bench.js STUDENT_FOLDER
 //
@@ -7,6 +7,8 @@
 // million parameters); the page is the built one in dist/. Prints Markdown.
 import { chromium } from "@playwright/test";
 import { readFile } from "node:fs/promises";
+import http from "node:http";
+import path from "node:path";
 import { serve } from "./server.js";
 
 const [folder] = process.argv.slice(2);
@@ -16,17 +18,18 @@ const browser = await chromium.launch({
 });
 const page = await browser.newPage();
 // The page itself has a worker with a model of its own; this is about one alone.
-await page.route("**/blank", (route) => route.fulfill({ contentType: "text/html", body: "" }));
-await page.goto(`${server.url}blank`);
+await page.goto(`${server.url}icon.svg`);
 const NAMES = ["config.json", "tokenizer.json", "model.safetensors"];
-for (const name of NAMES) {
-  const body = await readFile(`${folder}/${name}`);
-  await page.route(`**/bench/${name}`, (route) => route.fulfill({ body }));
-}
+const files = http.createServer(async (request, response) => {
+  const body = await readFile(path.join(folder, path.basename(request.url)));
+  response.writeHead(200, { "access-control-allow-origin": "*" }).end(body);
+});
+await new Promise((done) => files.listen(0, "127.0.0.1", done));
+const origin = `http://127.0.0.1:${files.address().port}`;
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function open() {
-  await page.evaluate(async (names) => {
+  await page.evaluate(async ([origin, names]) => {
     window.worker?.terminate();
     const worker = new Worker("start_worker.js?worker", { type: "module" });
     const waiting = new Map();
@@ -46,11 +49,11 @@ async function open() {
       return new Promise((done) => waiting.set(id, done));
     };
     await window.ask({ start: { backend: "cpu" } });
-    const fetched = names.map(async (name) => (await fetch(`bench/${name}`)).arrayBuffer());
+    const fetched = names.map(async (name) => (await fetch(`${origin}/${name}`)).arrayBuffer());
     const buffers = await Promise.all(fetched);
     const load = { role: "student", name: "bench", files: names };
     window.loaded = (await window.ask({ load_files: load }, buffers)).loaded;
-  }, NAMES);
+  }, [origin, NAMES]);
   return page.evaluate(() => window.loaded);
 }
 
@@ -62,41 +65,6 @@ async function train(settings, lessons) {
   const { trained, failed } = await page.evaluate(run, [settings, lessons]);
   if (failed) throw new Error(failed.message);
   return { trained, reports: await page.evaluate(() => window.reports) };
-}
-
-/// The CPU profile of every thread while something runs: of the worker's, by name of function.
-async function profiled(work) {
-  const session = await browser.newBrowserCDPSession();
-  const { targetInfos } = await session.send("Target.getTargets");
-  const target = targetInfos.find(({ type }) => type === "worker");
-  if (!target) return work();
-  const { sessionId } = await session.send("Target.attachToTarget", {
-    targetId: target.targetId,
-    flatten: false,
-  });
-  let id = 0;
-  const waiting = new Map();
-  session.on("Target.receivedMessageFromTarget", ({ message }) => {
-    const { id, result } = JSON.parse(message);
-    waiting.get(id)?.(result);
-  });
-  const send = (method, params = {}) => {
-    id += 1;
-    const message = JSON.stringify({ id, method, params });
-    session.send("Target.sendMessageToTarget", { sessionId, message });
-    return new Promise((done) => waiting.set(id, done));
-  };
-  await send("Profiler.enable");
-  await send("Profiler.start");
-  const result = await work();
-  const { profile } = await send("Profiler.stop");
-  const total = new Map();
-  const names = new Map(profile.nodes.map((node) => [node.id, node.callFrame.functionName]));
-  profile.samples.forEach((sample, index) => {
-    const name = names.get(sample);
-    total.set(name, (total.get(name) ?? 0) + profile.timeDeltas[index] / 1000);
-  });
-  return { ...result, profile: [...total].sort((a, b) => b[1] - a[1]).slice(0, 12) };
 }
 
 // 30 words that are one sub-word each: 32 with the special tokens.
@@ -134,3 +102,4 @@ console.log(
 );
 await browser.close();
 server.stop();
+files.close();

@@ -62,9 +62,11 @@ fn the_losses_are_those_of_the_golden() {
 #[test]
 fn lessons_are_learned_and_the_rest_is_kept() {
     let learned = Learned { text: vec![], ..golden().learned };
-    for scope in ["last:1", "lora:8", "no-embeddings"] {
+    for (scope, learning_rate) in [("last:1", 1e-3), ("lora:8", 2e-3), ("no-embeddings", 5e-4)] {
         let scope: Scope = scope.parse().expect("a scope");
-        let settings = LessonSettings { scope, ..LessonSettings::default() };
+        let (steps, alpha) = (100, 0.9);
+        let settings =
+            LessonSettings { scope, learning_rate, steps, alpha, ..LessonSettings::default() };
         let taught = teach(&student(), None, &learned, &settings).expect("it fits");
         let (_, first) = taught.marks[0];
         let (step, last) = taught.marks[taught.marks.len() - 1];
