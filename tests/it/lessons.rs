@@ -74,6 +74,14 @@ fn lessons_are_learned_and_the_rest_is_kept() {
         assert_eq!((step, first.kept, first.teacher), (settings.steps, Some(1.0), None));
         assert!(last.new > first.new && last.new >= Some(0.9), "{scope}: {first:?} to {last:?}");
         assert!(last.kept >= Some(0.9), "{scope}: {last:?}");
+        // Merged: under the names, and of the number, of any other student's weights.
+        let before = pollster::block_on(read_back(&student().model));
+        let after = pollster::block_on(read_back(&taught.model));
+        let names = |tensors: &[NamedTensor]| -> Vec<String> {
+            tensors.iter().map(|tensor| tensor.name.clone()).collect()
+        };
+        assert_eq!(names(&after), names(&before), "{scope}");
+        assert_ne!(after, before, "{scope}");
     }
 }
 

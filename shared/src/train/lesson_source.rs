@@ -218,8 +218,7 @@ mod tests {
     #[test]
     fn only_what_is_used_is_asked_for() {
         let (steps, batch_size, rehearsal) = (2, 8, 0.5);
-        let settings =
-            LessonSettings { steps, batch_size, rehearsal, ..LessonSettings::default() };
+        let settings = LessonSettings { steps, batch_size, rehearsal, ..LessonSettings::default() };
         let source = source(3, 100, &settings);
         assert_eq!(source.used(Part::Rehearsed).len(), 8);
         assert_eq!(source.used(Part::Lesson), [0, 1, 2]);
