@@ -131,12 +131,10 @@ export class Classroom {
     return this.page.evaluate(() => window.room.reports);
   }
 
-  /// Waits for a report that fulfils a condition, given as text of a function.
+  /// Waits for a report that fulfils a condition.
   async until(condition) {
-    await this.page.waitForFunction(`window.room.reports.some(${condition})`, null, {
-      timeout: 300_000,
-      polling: 20,
-    });
+    const found = async () => (await this.reports()).some(condition);
+    await expect.poll(found, { timeout: 300_000, intervals: [20] }).toBe(true);
     return this.reports();
   }
 

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p tests --example lessons -- models/tiny-student LESSONS.json scope=last:1 steps=20
-//! cargo run -p tests --example lessons -- models/tiny-student LESSONS.json golden=OUT.json steps=20
+//! cargo run -p tests --example lessons -- models/tiny-student LESSONS.json golden=OUT.json teacher=models/tiny-teacher steps=20 scope=all
 //! ```
 //!
 //! `LESSONS.json` is `{"lessons": [{"text": "…", "spans": […]}], "text": ["…"]}`; `teacher=FOLDER` labels

@@ -14,7 +14,7 @@ use understudy_shared::model::TokenClassifier;
 use understudy_shared::train::adamw::{AdamW, Placement};
 use understudy_shared::train::course::{Course, Marks, Material, Teaching, Work};
 use understudy_shared::train::fit::{Control, Event, Task, fit_with_pauses};
-use understudy_shared::train::lesson::{Lesson, LessonError, LessonSettings};
+use understudy_shared::train::lesson::{Lesson, LessonError, LessonSettings, sentences};
 use understudy_shared::train::scope::merged;
 use understudy_shared::train::state::{Progress, TrainState};
 use understudy_shared::train::trainee::Trainee;
@@ -24,7 +24,7 @@ use understudy_shared::train::trainee::Trainee;
 pub struct Learned {
     /// Texts with their entities.
     pub lessons: Vec<Lesson>,
-    /// Sentences that the teacher labels.
+    /// Text that the teacher labels, line by line.
     #[serde(default)]
     pub text: Vec<String>,
 }
@@ -84,8 +84,9 @@ async fn teach_async(
     settings: &LessonSettings,
 ) -> Result<Taught, LessonError> {
     let rehearsal = rehearsal(student);
-    let material =
-        Material { lessons: &learned.lessons, text: &learned.text, rehearsal: &rehearsal };
+    // As a worker does with the text it is given.
+    let text = sentences(&learned.text.join("\n"));
+    let material = Material { lessons: &learned.lessons, text: &text, rehearsal: &rehearsal };
     let teaching = teacher.map_or(Teaching::Nobody, |teacher| Teaching::Teacher(&teacher.model));
     let mut pause = async |_: Work, _, _| Ok::<_, LessonError>(());
     let course = Course::prepare(student, None, teaching, material, settings, &mut pause).await?;

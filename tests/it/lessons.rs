@@ -62,9 +62,11 @@ fn the_losses_are_those_of_the_golden() {
 #[test]
 fn lessons_are_learned_and_the_rest_is_kept() {
     let learned = Learned { text: vec![], ..golden().learned };
-    for scope in ["last:1", "lora:8", "no-embeddings"] {
+    for (scope, learning_rate) in [("last:1", 1e-3), ("lora:8", 2e-3), ("no-embeddings", 5e-4)] {
         let scope: Scope = scope.parse().expect("a scope");
-        let settings = LessonSettings { scope, ..LessonSettings::default() };
+        let (steps, alpha) = (100, 0.9);
+        let settings =
+            LessonSettings { scope, learning_rate, steps, alpha, ..LessonSettings::default() };
         let taught = teach(&student(), None, &learned, &settings).expect("it fits");
         let (_, first) = taught.marks[0];
         let (step, last) = taught.marks[taught.marks.len() - 1];
@@ -72,6 +74,14 @@ fn lessons_are_learned_and_the_rest_is_kept() {
         assert_eq!((step, first.kept, first.teacher), (settings.steps, Some(1.0), None));
         assert!(last.new > first.new && last.new >= Some(0.9), "{scope}: {first:?} to {last:?}");
         assert!(last.kept >= Some(0.9), "{scope}: {last:?}");
+        // Merged: under the names, and of the number, of any other student's weights.
+        let before = pollster::block_on(read_back(&student().model));
+        let after = pollster::block_on(read_back(&taught.model));
+        let names = |tensors: &[NamedTensor]| -> Vec<String> {
+            tensors.iter().map(|tensor| tensor.name.clone()).collect()
+        };
+        assert_eq!(names(&after), names(&before), "{scope}");
+        assert_ne!(after, before, "{scope}");
     }
 }
 

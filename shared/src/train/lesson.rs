@@ -58,16 +58,19 @@ pub struct LessonSettings {
     pub seed: u64,
 }
 
+/// Found on the tiny student of this repository, one corrected sentence at a time: of some dozen
+/// settings these kept most of what it knew at equal learning. Most of a batch and of the loss is
+/// rehearsal, softened so that small probabilities count; a few labels are learned quickly all the same.
 impl Default for LessonSettings {
     fn default() -> Self {
         Self {
             scope: Scope::Last(1),
             learning_rate: 1e-3,
             steps: 50,
-            batch_size: 8,
-            rehearsal: 0.5,
-            temperature: 2.0,
-            alpha: 0.5,
+            batch_size: 16,
+            rehearsal: 0.75,
+            temperature: 4.0,
+            alpha: 0.95,
             seed: 1,
         }
     }

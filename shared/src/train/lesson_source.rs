@@ -183,7 +183,9 @@ mod tests {
     }
 
     fn batches(lessons: usize, rehearsed: usize, rehearsal: f64) -> Vec<Vec<usize>> {
-        let settings = LessonSettings { rehearsal, steps: 30, ..LessonSettings::default() };
+        let batch_size = 8;
+        let settings =
+            LessonSettings { rehearsal, steps: 30, batch_size, ..LessonSettings::default() };
         let source = source(lessons, rehearsed, &settings);
         source.batches(&settings.train_config(), 0)
     }
@@ -215,7 +217,8 @@ mod tests {
 
     #[test]
     fn only_what_is_used_is_asked_for() {
-        let settings = LessonSettings { steps: 2, ..LessonSettings::default() };
+        let (steps, batch_size, rehearsal) = (2, 8, 0.5);
+        let settings = LessonSettings { steps, batch_size, rehearsal, ..LessonSettings::default() };
         let source = source(3, 100, &settings);
         assert_eq!(source.used(Part::Rehearsed).len(), 8);
         assert_eq!(source.used(Part::Lesson), [0, 1, 2]);

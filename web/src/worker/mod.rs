@@ -42,8 +42,6 @@ struct State {
     running: HashSet<u32>,
     /// The run that goes on.
     lesson: Option<train::Control>,
-    /// The student that is being saved.
-    saving: Option<String>,
     /// Whether the student is that of the unfinished run.
     continues: bool,
     /// Whether the device's gradients were checked.

@@ -21,6 +21,10 @@ pub struct Model {
     pub bundle: Rc<Bundle>,
     /// What it is called.
     pub name: String,
+    /// Bytes of its files.
+    pub size_bytes: u64,
+    /// Micro F1 of its report.
+    pub f1: Option<f64>,
     /// Its `tokenizer.json`, to be kept with it.
     pub tokenizer: Rc<[u8]>,
     /// Its weights where it was taught, else the bundle's.
@@ -40,6 +44,8 @@ impl Model {
         Self {
             bundle: self.bundle.clone(),
             name: self.name.clone(),
+            size_bytes: self.size_bytes,
+            f1: self.f1,
             tokenizer: self.tokenizer.clone(),
             weights: Some(weights),
             last: RefCell::default(),
@@ -136,13 +142,11 @@ pub async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Sto
     task.pause().await?;
     let start = scope::now();
     let (bundle, weights, last) = (Rc::new(bundle), None, RefCell::default());
-    let model = Rc::new(Model { bundle, name, tokenizer, weights, last });
+    let model = Rc::new(Model { bundle, name, size_bytes, f1, tokenizer, weights, last });
     work::forward(&model, work::SAMPLE_LENGTH, 1).await;
     let warm_up_millis = scope::now() - start;
     let loaded = Loaded {
-        size_bytes,
         from_cache,
-        f1,
         fetch_millis,
         prepare_millis,
         warm_up_millis,
@@ -175,11 +179,11 @@ pub fn described(role: Role, model: &Model) -> Loaded {
         role,
         name: model.name.clone(),
         parameters: model.bundle.num_params(true),
-        size_bytes: 0,
+        size_bytes: model.size_bytes,
         labels: model.bundle.labels.names().to_vec(),
         shape: [config.num_hidden_layers, config.hidden_size, config.num_attention_heads],
         from_cache: true,
-        f1: None,
+        f1: model.f1,
         fetch_millis: 0.0,
         prepare_millis: 0.0,
         warm_up_millis: 0.0,

@@ -19,13 +19,15 @@ use web::protocol::{Answer, KeptCommand, KeptStudent, Role};
 
 use super::model::{self, Model};
 use super::train::unfinished;
-use super::{Stop, Task, model_in_place, scope, with_state};
+use super::{Stop, Task, model_in_place, scope};
 use disk::Folder;
 
 /// Marks a folder as whole, and says what is inside.
 const RECORD: &str = "kept.json";
 /// The folder of all kept students.
 const KEPT: &str = "kept";
+/// Saving takes less than this, even on a slow disk.
+const SAVING_MILLIS: f64 = 600_000.0;
 /// The files of a bundle, in the order in which they are downloaded.
 const FILES: [&str; 5] =
     ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors", REPORT];
@@ -90,6 +92,11 @@ async fn write_record(folder: &Folder, record: &Record) -> Result<(), Stop> {
     folder.write(RECORD, std::iter::once(text)).await
 }
 
+/// Whether a folder that is not whole was begun long ago; its name is the time.
+fn is_left_behind(id: &str) -> bool {
+    id.parse().map_or(true, |begun: f64| js_sys::Date::now() - begun > SAVING_MILLIS)
+}
+
 /// The kept students, newest first, after the unfinished run.
 async fn list(kept: &Folder) -> Result<Vec<KeptStudent>, Stop> {
     let mut students = Vec::new();
@@ -99,10 +106,8 @@ async fn list(kept: &Folder) -> Result<Vec<KeptStudent>, Stop> {
             Some(Record { name, size_bytes, saved_millis }) => {
                 students.push(KeptStudent { id, name, size_bytes, saved_millis, unfinished: None })
             }
-            // A tab that was closed while it saved.
-            None if with_state(|state| state.saving.as_ref() != Some(&id)) => {
-                kept.delete(&id).await;
-            }
+            // A tab that was closed while it saved; another one may be saving just now.
+            None if is_left_behind(&id) => kept.delete(&id).await,
             None => {}
         }
     }
@@ -142,9 +147,7 @@ async fn save(kept: &Folder, name: &str) -> Result<(), Stop> {
     let model = model_in_place(Role::Student).await?;
     let saved_millis = js_sys::Date::now();
     let id = format!("{saved_millis:.0}");
-    with_state(|state| state.saving = Some(id.clone()));
     let saved = write_student(kept, &id, name, saved_millis, &model).await;
-    with_state(|state| state.saving = None);
     if saved.is_err() {
         kept.delete(&id).await;
     }

@@ -65,9 +65,11 @@ pub async fn start(
         true => None,
         false => Some(teacher_of(&former, &text)?),
     };
+    let now = js_sys::Date::now();
     let record = Record {
+        id: format!("{now}-{}", js_sys::Math::random()),
         name: former.name.clone(),
-        saved_millis: js_sys::Date::now(),
+        saved_millis: now,
         step: 0,
         settings,
         lessons: settings::lessons(lessons),

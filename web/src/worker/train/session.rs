@@ -16,7 +16,7 @@ use understudy_shared::train::trainee::Trainee;
 use web::protocol::{Answer, MEMORY_LIMIT, Role, RunState, TrainReport};
 
 use super::control::Running;
-use super::unfinished::{self, Unfinished};
+use super::unfinished::Unfinished;
 use crate::worker::model::Model;
 use crate::worker::{Stop, Task, device, scope, with_state};
 
@@ -195,13 +195,16 @@ impl Session {
             }
             Err(error) => return Err(Stop::failed(error)),
         };
+        if let Ok(kept) = &kept
+            && state_of_run != RunState::MemoryFull
+        {
+            kept.finish().await;
+            with_state(|state| state.continues = false);
+        }
         let message = message.or_else(|| match kept {
             Err(Stop::Failed { message, .. }) => Some(format!("the run was not kept: {message}")),
             _ => None,
         });
-        if state_of_run != RunState::MemoryFull {
-            unfinished::finish().await;
-        }
         let report = report(state.progress.step, of, state_of_run);
         let millis = scope::now() - begun;
         let scores = if state_of_run == RunState::Finished { marks } else { Marks::default() };

@@ -32,6 +32,8 @@ const CHECKPOINT: &str = "checkpoint.safetensors";
 /// What a run is, besides weights.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
+    /// Tells it from a run of another tab.
+    pub id: String,
     /// What its student is called.
     pub name: String,
     /// When it was last written.
@@ -96,6 +98,18 @@ impl Unfinished {
         &self.record
     }
 
+    /// Whether the files are still those of this run, and not of another tab's.
+    async fn is_own(&self) -> bool {
+        Self::open().await.is_some_and(|run| run.record.id == self.record.id)
+    }
+
+    /// Deletes the files of a run that is over.
+    pub async fn finish(&self) {
+        if self.is_own().await {
+            delete_files().await;
+        }
+    }
+
     async fn write_record(&self) -> Result<(), Stop> {
         let text = serde_json::to_vec(&self.record).expect("plain data");
         self.folder.write(RECORD, std::iter::once(text)).await
@@ -105,8 +119,11 @@ impl Unfinished {
     ///
     /// # Errors
     ///
-    /// A full disk.
+    /// A full disk, or another tab's run in the place of this one.
     pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Stop> {
+        if !self.is_own().await {
+            return Err(Stop::failed("another tab has begun a run"));
+        }
         self.folder.write(CHECKPOINT, checkpoint.to_parts()).await?;
         self.record.step = checkpoint.progress.step;
         self.record.saved_millis = js_sys::Date::now();
@@ -159,12 +176,6 @@ pub async fn delete() {
         with_state(|state| state.continues = false);
         delete_files().await;
     }
-}
-
-/// Deletes the files of a run that is over.
-pub async fn finish() {
-    with_state(|state| state.continues = false);
-    delete_files().await;
 }
 
 /// The unfinished run as the list of kept students shows it; none while a run goes on.
