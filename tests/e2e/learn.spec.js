@@ -13,17 +13,14 @@ const unlabelled = await readFile(
   "utf-8",
 );
 
-// No names of the invented language, so the student has never seen them.
-const SENTENCE = "Brorhaven Drapery chose Mibor Tenk yesterday.";
+// The student takes this name for something else, until it is told.
+const SENTENCE = "The captain spoke to Kuel Kisoquist about the brief house.";
 const PARAPHRASES = [
-  "Yesterday Brorhaven Drapery chose Mibor Tenk.",
-  "Brorhaven Drapery yesterday named Mibor Tenk.",
+  "Yesterday the captain told Kuel Kisoquist about the brief house.",
+  "The captain spoke to Kuel Kisoquist about the brief school.",
 ];
-const CORRECT = [
-  ["Brorhaven", "Drapery", "o"],
-  ["Mibor", "Tenk", "p"],
-];
-const AIM = ["Brorhaven Drapery/ORG", "Mibor Tenk/PER"];
+const CORRECT = [["Kuel", "Kisoquist", "p"]];
+const AIM = ["Kuel Kisoquist/PER"];
 
 /// A lesson, and a run long enough to be interrupted.
 async function long(play, page, count = 2000) {
@@ -130,23 +127,23 @@ test("a taught student is kept, renamed, downloaded, dropped back and deleted", 
   await page.getByRole("button", { name: "Keep this student" }).click();
   await expect(rows).toContainText("tiny-student, taught");
   await page.getByRole("button", { name: "Rename tiny-student, taught" }).click();
-  await page.getByLabel("New name of").fill("Knows Brorhaven");
+  await page.getByLabel("New name of").fill("Knows Kuel");
   await page.keyboard.press("Enter");
-  await expect(rows).toContainText("Knows Brorhaven");
+  await expect(rows).toContainText("Knows Kuel");
 
   await page.reload();
   await play.idle("student");
-  await expect(rows).toContainText("Knows Brorhaven");
+  await expect(rows).toContainText("Knows Kuel");
   await play.type(SENTENCE);
   await expect.poll(() => marks(page, "#student-marks")).not.toEqual(AIM);
-  await page.getByRole("button", { name: "Load Knows Brorhaven", exact: true }).click();
-  await expect(page.locator("#student-facts")).toContainText("Knows Brorhaven");
+  await page.getByRole("button", { name: "Load Knows Kuel", exact: true }).click();
+  await expect(page.locator("#student-facts")).toContainText("Knows Kuel");
   await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
 
   const waiting = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Download Knows Brorhaven" }).click();
+  await page.getByRole("button", { name: "Download Knows Kuel" }).click();
   const download = await waiting;
-  expect(download.suggestedFilename()).toBe("Knows-Brorhaven.tar");
+  expect(download.suggestedFilename()).toBe("Knows-Kuel.tar");
   const archive = await download.path();
   const folder = await mkdtemp(path.join(os.tmpdir(), "kept-"));
   execFileSync("tar", ["--extract", "--file", archive, "--directory", folder]);
@@ -155,15 +152,15 @@ test("a taught student is kept, renamed, downloaded, dropped back and deleted", 
   );
   expect(JSON.parse(await readFile(path.join(folder, "config.json")))).toHaveProperty("id2label");
 
-  await page.getByRole("button", { name: "Delete Knows Brorhaven" }).click();
+  await page.getByRole("button", { name: "Delete Knows Kuel" }).click();
   await page.getByRole("button", { name: "Delete", exact: true }).click();
   await expect(rows).toHaveText(/^None yet/);
   await page.getByRole("button", { name: "Reset the student" }).click();
   await expect(page.locator("#student-facts")).toContainText("tiny-student");
   await expect.poll(() => marks(page, "#student-marks")).not.toEqual(AIM);
 
-  await play.drop([["Knows-Brorhaven.tar", await readFile(archive)]]);
-  await expect(page.locator("#student-facts")).toContainText("Knows-Brorhaven");
+  await play.drop([["Knows-Kuel.tar", await readFile(archive)]]);
+  await expect(page.locator("#student-facts")).toContainText("Knows-Kuel");
   await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
 });
 

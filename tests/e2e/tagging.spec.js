@@ -71,7 +71,7 @@ test("the strip shows all probabilities, and temperature softens them", async ({
   await play.open();
   await play.type(SENTENCE);
   await play.compare();
-  const strip = page.getByRole("listbox");
+  const strip = page.getByRole("listbox", { name: "What the student learns from" });
   await strip.focus();
   await page.keyboard.press("Home");
   await page.keyboard.press("ArrowRight");

@@ -17,14 +17,15 @@ for (const scope of ["last:1", "lora:4"]) {
     const lessons = (await sentences("valid.txt")).slice(0, 6).map(lesson);
     const losses = async (module, backend) => {
       const room = await Classroom.open(page, { module, backend });
-      await room.train(lessons, { steps: 12, scope, learning_rate: 3e-3 });
+      // Without rehearsal all six are in every batch, so that one loss can be compared with the next.
+      await room.train(lessons, { steps: 8, scope, learning_rate: 3e-3, rehearsal: 0 });
       const { last, reports } = await room.over();
-      expect(last).toMatchObject({ state: "finished", step: 12 });
+      expect(last).toMatchObject({ state: "finished", step: 8 });
       return reports.filter(({ loss }) => loss !== null).map(({ loss }) => loss);
     };
     const onGpu = await losses("worker_gpu", "webgpu");
     const onCpu = await losses("worker", "cpu");
-    expect(onGpu.at(-1)).toBeLessThan(0.7 * onGpu[0]);
+    expect(onGpu.at(-1)).toBeLessThan(0.8 * onGpu[0]);
     onGpu.forEach((loss, step) => {
       // The derivative of GELU is that of its approximation there, so runs part slowly.
       expect(Math.abs(loss / onCpu[step] - 1), `step ${step + 1}`).toBeLessThan(0.02);

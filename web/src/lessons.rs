@@ -78,12 +78,16 @@ pub fn accepted(text: &str, spans: &[LessonSpan], lessons: &[Rc<Lesson>]) -> Les
     each.fold(lessons.to_vec(), |all, (start, end)| with(&all, lesson(text, spans, start, end)))
 }
 
+/// Of spans in the order of the text, those that are inside a part of it. A long text has thousands of both
+/// lines and spans, so they are looked up.
 fn inside(
     spans: &[LessonSpan],
     start: usize,
     end: usize,
 ) -> impl Iterator<Item = &LessonSpan> + Clone {
-    spans.iter().filter(move |span| start <= span.start_byte && span.end_byte <= end)
+    let first = spans.partition_point(|span| span.start_byte < start);
+    let in_line = spans[first..].iter().take_while(move |span| span.start_byte < end);
+    in_line.filter(move |span| span.end_byte <= end)
 }
 
 fn lesson(text: &str, spans: &[LessonSpan], start: usize, end: usize) -> Lesson {

@@ -10,7 +10,7 @@ use super::super::state::read;
 const VIEW: &str = "0 0 360 170";
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 170.0;
-const LEFT: f64 = 36.0;
+const LEFT: f64 = 44.0;
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 24.0;

@@ -125,7 +125,7 @@ fn edge(name: &str) -> Element {
 pub fn show_choice() {
     let (range, focus) = read(|app| {
         let choice = app.teach.choice;
-        let range = sheet(app).zip(choice).map(|(sheet, choice)| sheet.range(&choice));
+        let range = choice.and_then(|choice| Some(sheet(app)?.range(&choice)));
         (range.unwrap_or(0..0), choice.map(|choice| choice.focus))
     });
     let before = DRAWN.with_borrow_mut(|drawn| {

@@ -65,12 +65,16 @@ fn select() {
     }
 }
 
-/// A click chooses a word, or the entity around it.
+/// A click chooses a word, or the entity around it; one that selects, as with Shift, what it selects.
 fn click(event: &MouseEvent) {
     let is_selecting = window()
         .get_selection()
         .is_ok_and(|selection| selection.is_some_and(|selection| !selection.is_collapsed()));
-    let Some(target) = dom::target(event).filter(|_| !is_selecting) else { return };
+    if is_selecting {
+        // The browser tells of the selection a little later, and a key may come before that.
+        return select();
+    }
+    let Some(target) = dom::target(event) else { return };
     let mark = || target.closest("mark").ok()??.query_selector(".word").ok()?;
     choose(word_of(&target).or_else(|| word_of(&mark()?)).map(Choice::word));
 }

@@ -149,7 +149,10 @@ impl Session {
             let record = match event {
                 Event::Step(record) => record,
                 Event::Checkpoint(checkpoint) => {
+                    // What is stopped is not gone on with, so its last checkpoint need not be kept.
+                    let is_wanted = is_full || !self.running.is_stopped();
                     if let Ok(run) = &mut kept
+                        && is_wanted
                         && let Err(error) = run.write_checkpoint(checkpoint).await
                     {
                         kept = Err(error);
