@@ -17,6 +17,7 @@ use understudy_shared::data::batch::{Feed, Shapes};
 use understudy_shared::model::TokenClassifier;
 use understudy_shared::train::adamw::Placement;
 
+use crate::progress::print_line;
 pub use guard::{Fault, inject_fault, retry};
 
 /// What `--device` says.
@@ -72,9 +73,9 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Whether the processor does its work.
-    pub fn is_software(&self) -> bool {
-        self.kind == "software"
+    /// Whether a graphics card does its work.
+    pub fn is_real(&self) -> bool {
+        ["discrete", "integrated", "virtual"].contains(&self.kind)
     }
 }
 
@@ -107,23 +108,35 @@ pub const HAS_GPU: bool = cfg!(feature = "gpu");
 /// An adapter that is asked for and not there, or that cannot be opened.
 pub fn choose(wanted: Wanted, quiet: bool) -> Result<()> {
     let (adapter, why) = pick(wanted, adapters)?;
-    let chosen = match &adapter {
-        None => cpu(),
-        #[cfg(feature = "gpu")]
-        Some(adapter) => Chosen {
-            device: gpu::open(adapter)?,
-            name: format!("gpu ({}, {}, {})", adapter.name, adapter.kind, adapter.interface),
-            is_gpu: true,
+    let (chosen, why) = match &adapter {
+        None => (cpu(), why.to_owned()),
+        Some(adapter) => match (open(adapter), wanted) {
+            (Ok(chosen), _) => (chosen, why.to_owned()),
+            (Err(error), Wanted::Auto) => {
+                (cpu(), format!("; a GPU could not be opened: {error:#}"))
+            }
+            (Err(error), _) => {
+                return Err(error.context("--device gpu: expected an adapter that opens, or cpu"));
+            }
         },
-        #[cfg(not(feature = "gpu"))]
-        Some(_) => unreachable!("there are no adapters without the feature"),
     };
     if !quiet {
-        eprintln!("device: {}{why}", chosen.name);
+        print_line(&format!("device: {}{why}", chosen.name));
     }
     // A second choice cannot happen: a process runs one command.
     let _ = CHOSEN.set(chosen);
     Ok(())
+}
+
+#[cfg(feature = "gpu")]
+fn open(adapter: &Adapter) -> Result<Chosen> {
+    let name = format!("gpu ({}, {}, {})", adapter.name, adapter.kind, adapter.interface);
+    Ok(Chosen { device: gpu::open(adapter)?, name, is_gpu: true })
+}
+
+#[cfg(not(feature = "gpu"))]
+fn open(_: &Adapter) -> Result<Chosen> {
+    bail!("this program was built without the feature `gpu`")
 }
 
 /// Which adapter, or the CPU, and the reason in words.
@@ -146,11 +159,11 @@ fn pick(
     }
     let mut found = adapters();
     let count = found.len();
-    let first_is_real = found.first().is_some_and(|adapter| !adapter.is_software());
+    let first_is_real = found.first().is_some_and(Adapter::is_real);
     match wanted {
         Wanted::Auto if first_is_real => Ok((Some(found.swap_remove(0)), "")),
         Wanted::Auto if count > 0 => {
-            Ok((None, "; there is only a software adapter, which is slower (`understudy devices`)"))
+            Ok((None, "; no adapter is a graphics card (`understudy devices`)"))
         }
         Wanted::Auto => Ok((None, "; no GPU was found (`understudy devices`)")),
         Wanted::Gpu(None) if count == 0 => bail!(
@@ -158,8 +171,7 @@ fn pick(
              or --device cpu"
         ),
         Wanted::Gpu(None) => {
-            let why =
-                if first_is_real { "" } else { "; a software adapter, for there is no other" };
+            let why = if first_is_real { "" } else { "; not a graphics card, for there is none" };
             Ok((Some(found.swap_remove(0)), why))
         }
         Wanted::Gpu(Some(number)) if number < count => Ok((Some(found.swap_remove(number)), "")),
@@ -201,6 +213,12 @@ pub fn feed() -> Feed {
         false => Feed::default(),
         true => Feed { shapes: Shapes::Few, subwords: (16_384 / parts).max(512), parts },
     }
+}
+
+/// Forgets that an earlier part of this process, such as labelling by a larger model, had too little
+/// memory.
+pub fn start_in_one_part() {
+    PARTS.store(1, Ordering::Relaxed);
 }
 
 /// Tells a model what it needs to know of the device.
@@ -262,6 +280,7 @@ mod tests {
     fn a_software_adapter_is_taken_only_if_asked_for() {
         let software = [adapter("soft", "software")];
         assert_eq!(picked(Wanted::Auto, &software).ok(), Some(None));
+        assert_eq!(picked(Wanted::Auto, &[adapter("odd", "other")]).ok(), Some(None));
         assert_eq!(picked(Wanted::Gpu(None), &software).ok(), Some(Some("soft".to_owned())));
         let both = [adapter("card", "discrete"), adapter("soft", "software")];
         for (wanted, name) in

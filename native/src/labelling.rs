@@ -64,6 +64,7 @@ pub struct Labelling<'a> {
     progress: Progress,
     counts: Counts,
     can_keep: bool,
+    quiet: bool,
 }
 
 /// What came of labelling.
@@ -112,7 +113,17 @@ impl<'a> Labelling<'a> {
         let progress = Progress::count(quiet, "teacher labels", sentences.div_ceil(shard.count));
         let counts = Counts::default();
         let reader = Reader::new(&teacher.model);
-        Ok(Self { folder, teacher_key, teacher, reader, shard, progress, counts, can_keep: true })
+        Ok(Self {
+            folder,
+            teacher_key,
+            teacher,
+            reader,
+            shard,
+            progress,
+            counts,
+            can_keep: true,
+            quiet,
+        })
     }
 
     /// Where the logits are.
@@ -221,7 +232,7 @@ impl<'a> Labelling<'a> {
         let pad = self.teacher.config.pad_token_id;
         let (progress, reader) = (&mut self.progress, &mut self.reader);
         let mut counted = 0;
-        device::retry(true, || {
+        device::retry(self.quiet, || {
             reader.check(chunk, pad, |message| progress.message(message));
             let mut logits = TeacherLogits::zeros(chunk, self.teacher.labels.len());
             let budget = BatchBudget::Subwords(device::feed().subwords);

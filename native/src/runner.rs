@@ -137,15 +137,16 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
     let folder = RunFolder::create(&args.out, args.resume)?;
     let snapshot = snapshot(&job);
     check_or_write_snapshot(&folder, &snapshot, args.resume)?;
+    device::start_in_one_part();
     let mut first = Some(model);
     let mut continues = args.resume;
     let done = device::retry(args.common.quiet, || {
         // A GPU's memory may run out; then the run goes on from its last checkpoint.
         let model = if device::is_gpu() { first.clone() } else { first.take() };
         let model = model.expect("only a GPU is tried again");
-        let ending = attempt(&job, &folder, model, &snapshot, continues);
-        continues = true;
-        ending
+        // Before the attempt, for a device that fails does not come back from it.
+        let continues = std::mem::replace(&mut continues, true);
+        attempt(&job, &folder, model, &snapshot, continues)
     });
     done.map_err(|error| match error.is::<device::Fault>() {
         true => error.context(

@@ -63,7 +63,7 @@ pub struct TagArgs {
     #[arg(long, default_value_t = 0.0)]
     pub threshold: f32,
     /// cpu; auto, gpu or gpu:N for many texts
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", env = "UNDERSTUDY_DEVICE")]
     pub device: Wanted,
     /// JSON, quiet, seed
     #[command(flatten)]

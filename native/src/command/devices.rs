@@ -10,8 +10,8 @@ use crate::device::{self, Adapter, Wanted};
 /// Lists.
 pub fn run(args: &CommonArgs) -> Result<()> {
     let adapters = device::adapters();
-    device::choose(Wanted::Auto, true)?;
     if args.json {
+        device::choose(Wanted::Auto, true)?;
         return print(&json!({ "auto": device::name(), "adapters": adapters }).to_string());
     }
     for (number, adapter) in adapters.iter().enumerate() {
@@ -22,6 +22,7 @@ pub fn run(args: &CommonArgs) -> Result<()> {
     } else if adapters.is_empty() {
         print("no adapter for Vulkan, Metal or DirectX 12")?;
     }
+    device::choose(Wanted::Auto, true)?;
     print(&format!("--device auto takes: {}", device::name()))
 }
 

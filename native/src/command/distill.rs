@@ -61,7 +61,9 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options)?;
     let sample = train[..train.len().min(SAMPLE)].to_vec();
     let (corpus, counts) = label(args, &files, &teacher, train, (&texts, &options))?;
-    let model = new_student(args, &student, &teacher, (&counts, &sample))?;
+    let model = device::retry(args.train.common.quiet, || {
+        new_student(args, &student, &teacher, (&counts, &sample))
+    })?;
     if args.train.warmup_steps.is_none() {
         config.warmup_steps = total_steps(&config, &corpus) / 10;
     }

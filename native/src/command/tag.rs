@@ -59,7 +59,11 @@ fn tag_stdin(bundle: &Bundle, args: &TagArgs) -> Result<()> {
 fn tag_all(bundle: &Bundle, texts: &[String], args: &TagArgs) -> Result<()> {
     let options =
         TagOptions { decoding: preset::decoding(args.decoding), threshold: args.threshold };
-    let tagged = pollster::block_on(tag(bundle, texts, options))?;
+    let tagged = device::retry(args.common.quiet, || {
+        let model = bundle.model.clone().with_feed(device::feed());
+        let bundle = Bundle { model, ..bundle.clone() };
+        Ok(pollster::block_on(tag(&bundle, texts, options))?)
+    })?;
     for (text, entities) in texts.iter().zip(tagged) {
         print(&if args.common.json {
             json_line(text, &entities)

@@ -91,8 +91,13 @@ pub(super) fn open(adapter: &Adapter) -> Result<Device> {
         "discrete" => DeviceKind::DiscreteGpu(adapter.number),
         "integrated" => DeviceKind::IntegratedGpu(adapter.number),
         "virtual" => DeviceKind::VirtualGpu(adapter.number),
-        "software" => DeviceKind::Cpu,
-        _ => bail!("{}: an adapter of no known kind; expected --device cpu", adapter.name),
+        "software" if adapter.number == 0 => DeviceKind::Cpu,
+        "software" => bail!(
+            "{}: only the first software adapter of {} can be opened; VK_ICD_FILENAMES chooses a driver",
+            adapter.name,
+            adapter.interface
+        ),
+        _ => bail!("{}: an adapter of no known kind", adapter.name),
     };
     let interface = match adapter.interface.as_str() {
         "metal" => WgpuBackend::Metal,

@@ -3,7 +3,7 @@
 //! Burn's tensors are lazy, and the faults of a device surface as panics: where a result is read, or in
 //! the thread that serves the device. Here they become errors, and a lack of memory another attempt.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use anyhow::Result;
 use thiserror::Error;
 
 use super::{PARTS, is_gpu};
+use crate::progress::print_line;
 
 /// Most parts a step is cut into.
 const MOST_PARTS: usize = 64;
@@ -49,11 +50,11 @@ fn retry_in_parts<T>(
         }
         parts_now.store(parts * 2, Ordering::Relaxed);
         if !quiet {
-            eprintln!(
+            print_line(&format!(
                 "the device has too little memory ({}); each batch is computed in {} parts from here on",
                 brief(&fault),
                 parts * 2
-            );
+            ));
         }
     }
 }
@@ -73,34 +74,61 @@ pub fn inject_fault(step: usize) {
     }
 }
 
-/// What the first panic said, on whichever thread.
+/// A panic: what it said, and in which file.
+#[derive(Clone, Debug)]
+struct Panic {
+    message: String,
+    file: String,
+}
+
+impl Panic {
+    /// Whether a device is to blame, and not a mistake of ours.
+    fn is_of_device(&self) -> bool {
+        let names = |text: &str, words: &[&str]| words.iter().any(|word| text.contains(word));
+        is_memory(&self.message)
+            || names(&self.message, &["device", "wgpu", "cubecl"])
+            || names(&self.file, &["wgpu", "cubecl", "burn-fusion"])
+    }
+}
+
+/// What `work` gives, or why its device failed. A device's own thread survives some panics, and what is
+/// read afterwards is of no worth, so those count as well; panics that no device is to blame for go on.
 fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    let first = Arc::new(Mutex::new(None));
-    let seen = Arc::clone(&first);
+    let panics = Arc::new(Mutex::new(Vec::<Panic>::new()));
+    let seen = Arc::clone(&panics);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let payload = panic.payload_as_str().unwrap_or("no message");
-        seen.get_or_insert_with(|| payload.to_owned());
+        let message = panic.payload_as_str().unwrap_or("no message").to_owned();
+        let file = panic.location().map_or(String::new(), |place| place.to_string());
+        seen.lock().unwrap_or_else(PoisonError::into_inner).push(Panic { message, file });
     }));
     let done = catch_unwind(AssertUnwindSafe(work));
     std::panic::set_hook(before);
-    let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
-    done.map_err(|_| first.take().unwrap_or_else(|| "no message".to_owned()))
+    let panics = panics.lock().unwrap_or_else(PoisonError::into_inner);
+    // The one that ended the work is the last; where it only says that a result is missing, one before
+    // it may say why.
+    let memory = panics.iter().rev().find(|panic| is_memory(&panic.message));
+    let blamed = memory.or(panics.last());
+    match (done, blamed) {
+        (Ok(done), None) => Ok(done),
+        (_, Some(panic)) if panic.is_of_device() => Err(panic.message.clone()),
+        (Ok(done), Some(_)) => Ok(done),
+        (Err(payload), panic) => {
+            if let Some(Panic { message, file }) = panic {
+                print_line(&format!("panicked at {file}: {message}"));
+            }
+            resume_unwind(payload)
+        }
+    }
 }
 
-/// Whether a fault is for lack of memory, in the words of cubecl and wgpu.
+/// Whether a fault is for lack of memory, in the words of cubecl and wgpu, on a device that lives on.
 fn is_memory(fault: &str) -> bool {
     let fault = fault.to_lowercase();
-    [
-        "out of memory",
-        "out-of-memory",
-        "outofmemory",
-        "out of device memory",
-        "can't allocate buffer",
-    ]
-    .iter()
-    .any(|words| fault.contains(words))
+    let is_lost = ["poisoned", "lost"].iter().any(|word| fault.contains(word));
+    let words =
+        ["out of memory", "out-of-memory", "outofmemory", "out of device memory", "can't allocate"];
+    !is_lost && words.iter().any(|words| fault.contains(words))
 }
 
 /// A fault in one line.
@@ -127,6 +155,18 @@ mod tests {
             assert!(is_memory(fault), "{fault}");
         }
         assert!(!is_memory("the device is poisoned: illegal memory access"));
+        assert!(!is_memory("the device is poisoned: Out of Memory"));
+    }
+
+    #[test]
+    fn a_mistake_of_ours_is_no_fault_of_the_device() {
+        let panic = |message: &str, file: &str| Panic {
+            message: message.to_owned(),
+            file: file.to_owned(),
+        };
+        assert!(panic("Out of memory", "a.rs").is_of_device());
+        assert!(panic("index out of bounds", "cubecl-wgpu-0.11.3/src/lib.rs").is_of_device());
+        assert!(!panic("index out of bounds", "native/src/runner.rs").is_of_device());
     }
 
     #[test]
@@ -144,10 +184,10 @@ mod tests {
     #[test]
     fn a_lost_device_and_what_never_fits_are_errors() {
         let parts = AtomicUsize::new(1);
-        let lost = retry_in_parts(&parts, true, || -> Result<()> { panic!("it was lost") });
+        let lost = retry_in_parts(&parts, true, || -> Result<()> { panic!("the device is gone") });
         let lost = lost.expect_err("nothing to retry");
         assert!(
-            lost.is::<Fault>() && lost.to_string() == "the device failed: it was lost",
+            lost.is::<Fault>() && lost.to_string() == "the device failed: the device is gone",
             "{lost}"
         );
         assert_eq!(parts.load(Ordering::Relaxed), 1);

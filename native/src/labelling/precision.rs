@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         let sample = &examples[..examples.len().min(SAMPLE)];
         let read = |model: &TokenClassifier| {
             let mut logits = vec![vec![]; sample.len()];
-            let budget = BatchBudget::Sentences(SAMPLE);
+            let budget = BatchBudget::Subwords(device::feed().subwords);
             let reading =
                 for_each_logits(model, sample, pad_token_id, budget, |example, values| {
                     logits[example] = values.to_vec();

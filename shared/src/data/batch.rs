@@ -70,7 +70,9 @@ impl Shapes {
     pub fn rows(self, examples: usize, full: usize) -> usize {
         match self {
             Self::Exact => examples,
-            Self::Few => examples.next_power_of_two().min(full.max(examples)),
+            // More than are full where the batch was filled by the exact lengths.
+            Self::Few if examples > full => examples.next_multiple_of(8),
+            Self::Few => examples.next_power_of_two().min(full),
         }
     }
 }
@@ -336,7 +338,7 @@ mod tests {
         assert_eq!(Shapes::Few.seq_len(600, 1024), 600);
         assert_eq!(Shapes::Exact.seq_len(97, 512), 97);
         assert_eq!([1, 5, 17, 32].map(|rows| Shapes::Few.rows(rows, 32)), [1, 8, 32, 32]);
-        assert_eq!(Shapes::Few.rows(150, 170), 170);
+        assert_eq!([150, 171].map(|rows| Shapes::Few.rows(rows, 170)), [170, 176]);
         assert_eq!(BatchBudget::Subwords(2048).full(48), 42);
         assert_eq!(BatchBudget::Subwords(100).full(512), 1);
     }

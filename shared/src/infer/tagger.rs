@@ -47,7 +47,7 @@ pub async fn tag(
 ) -> Result<Vec<Vec<Entity>>, TokenizeError> {
     let prepared = PreparedTexts::new(bundle, texts)?;
     let mut logits = vec![Vec::new(); prepared.examples.len()];
-    let budget = BatchBudget::Subwords(2048);
+    let budget = BatchBudget::Subwords(bundle.model.feed().subwords);
     let pad_token_id = bundle.config.pad_token_id;
     for_each_logits(&bundle.model, &prepared.examples, pad_token_id, budget, |example, values| {
         logits[example] = values.to_vec();

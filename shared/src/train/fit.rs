@@ -153,8 +153,7 @@ pub enum FitError<E> {
 ///
 /// # Errors
 ///
-/// No examples, a loss that is not finite (the weights are then those of before that step), or a failure
-/// of `observe`.
+/// No examples, a loss that is not finite (that step changed no weight), or a failure of `observe`.
 pub async fn fit<E>(
     state: &mut TrainState,
     task: &Task<'_>,
