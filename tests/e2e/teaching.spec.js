@@ -195,7 +195,8 @@ test("a kept student is renamed, found again, downloaded, read by the command li
   const testFile = fileURLToPath(new URL("../fixtures/tiny/test.txt", import.meta.url));
   const evaluate = ["evaluate", "--json", "--model", folder, "--data", testFile];
   // A built binary, or cargo's; it may have to build it first.
-  const cargo = ["run", "--quiet", "--locked", "-p", "native", "--", ...evaluate];
+  const flags = ["--quiet", "--locked", "-p", "native", "--no-default-features"];
+  const cargo = ["run", ...flags, "--", ...evaluate];
   const command = process.env.UNDERSTUDY ? [process.env.UNDERSTUDY, evaluate] : ["cargo", cargo];
   const cwd = fileURLToPath(new URL("../..", import.meta.url));
   const { stdout } = await promisify(execFile)(...command, { cwd, maxBuffer: 1 << 24 });

@@ -34,9 +34,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["setup"] => setup::setup(),
-        ["test"] => native().and_then(|()| browser()),
+        // The tests have built the command line.
+        ["test"] => native().and_then(|()| browser(&target().join("debug/understudy"))),
         ["test", "native"] => native(),
-        ["test", "browser"] => browser(),
+        ["test", "browser"] => command_line().and_then(|binary| browser(&binary)),
         ["manifest"] => manifest::write(&root().join("models")),
         ["manifest", folder] => manifest::write(Path::new(folder)),
         _ => {
@@ -71,11 +72,27 @@ fn native() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Builds the page once, as it is published, and tries it in a browser.
-fn browser() -> Result<(), Failure> {
+/// Where cargo builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The command line, for what the page's tests hand over to it: without a GPU, which they do not need,
+/// and in a folder of its own, so that it does not undo what other builds have built.
+fn command_line() -> Result<PathBuf, Failure> {
+    let folder = target().join("cpu");
+    let arguments = ["build", "--locked", "-p", "native", "--no-default-features", "--target-dir"];
+    let build = Run::new(env!("CARGO")).with(&arguments).with(&[&folder.to_string_lossy()]);
+    timed("command line", || build.within(&root()).done())?;
+    Ok(folder.join("debug/understudy"))
+}
+
+/// Builds the page once, as it is published, and tries it in a browser; `binary` is the command line.
+fn browser(binary: &Path) -> Result<(), Failure> {
     timed("page", || wasm::trunk().with(&["build", "--release"]).within(&root()).done())?;
     let tests = root().join("tests/e2e");
-    timed("browser", || Run::new("npx").with(&["playwright", "test"]).within(&tests).done())
+    let run = Run::new("npx").with(&["playwright", "test"]).within(&tests);
+    timed("browser", || run.set("UNDERSTUDY", &binary.to_string_lossy()).done())
 }
 
 fn timed(name: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
