@@ -27,21 +27,21 @@ pub fn run(args: &TagArgs) -> Result<()> {
     let files = BundleDir::read(&Hub::new(&args.common)?.model(&args.model, true)?)?;
     let files = files.with_labels(args.labels.as_deref())?;
     device::choose(args.device, args.common.quiet || args.device == Wanted::Cpu)?;
-    let bundle = files.load(&device::device())?;
+    let mut bundle = files.load(&device::device())?;
     if let Some(text) = &args.text {
-        return tag_all(&bundle, std::slice::from_ref(text), args);
+        return tag_all(&mut bundle, std::slice::from_ref(text), args);
     }
     if let Some(path) = &args.file {
         let text = String::from_utf8(store::read(path)?)
             .with_context(|| format!("{}: expected text in UTF-8", path.display()))?;
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        return lines.chunks(CHUNK).try_for_each(|texts| tag_all(&bundle, texts, args));
+        return lines.chunks(CHUNK).try_for_each(|texts| tag_all(&mut bundle, texts, args));
     }
-    tag_stdin(&bundle, args)
+    tag_stdin(&mut bundle, args)
 }
 
 /// In a terminal each line is answered at once; otherwise lines go through in chunks.
-fn tag_stdin(bundle: &Bundle, args: &TagArgs) -> Result<()> {
+fn tag_stdin(bundle: &mut Bundle, args: &TagArgs) -> Result<()> {
     let stdin = io::stdin();
     let at_once = if stdin.is_terminal() { 1 } else { CHUNK };
     let mut texts = Vec::new();
@@ -56,13 +56,12 @@ fn tag_stdin(bundle: &Bundle, args: &TagArgs) -> Result<()> {
     tag_all(bundle, &texts, args)
 }
 
-fn tag_all(bundle: &Bundle, texts: &[String], args: &TagArgs) -> Result<()> {
+fn tag_all(bundle: &mut Bundle, texts: &[String], args: &TagArgs) -> Result<()> {
     let options =
         TagOptions { decoding: preset::decoding(args.decoding), threshold: args.threshold };
     let tagged = device::retry(args.common.quiet, || {
-        let model = bundle.model.clone().with_feed(device::feed());
-        let bundle = Bundle { model, ..bundle.clone() };
-        Ok(pollster::block_on(tag(&bundle, texts, options))?)
+        bundle.model = bundle.model.clone().with_feed(device::feed());
+        Ok(pollster::block_on(tag(bundle, texts, options))?)
     })?;
     for (text, entities) in texts.iter().zip(tagged) {
         print(&if args.common.json {
