@@ -29,7 +29,7 @@ pub enum Command {
     Finetune(FinetuneArgs),
     /// Distil a teacher into a small student
     #[command(
-        after_help = "Examples:\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student\n  understudy distill --teacher dslim/bert-base-NER --data lhoestq/conll2003 --out runs/student"
+        after_help = "Examples:\n  understudy distill\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student\n  understudy distill --teacher dslim/bert-base-NER --data lhoestq/conll2003 --out runs/student"
     )]
     Distill(DistillArgs),
     /// Let a teacher label text ahead of a distillation, in parts for many machines
@@ -54,9 +54,12 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Find the entities in text, with their exact places
     #[command(
-        after_help = "Examples:\n  understudy tag --model runs/student/best \"Ada Lovelace lived in London.\"\n  understudy tag --model runs/student/best --json < texts.txt"
+        after_help = "Examples:\n  understudy tag \"Ada Lovelace lived in London.\"\n  understudy tag --model runs/student/best --json < texts.txt"
     )]
     Tag(TagArgs),
+    /// List the models beside the page, and write the list that the page reads
+    #[command(after_help = "Example:\n  understudy models")]
+    Models(ModelsArgs),
     /// Fetch models and data sets from the hub ahead of time, or check what was fetched
     #[command(
         after_help = "Examples:\n  understudy fetch dslim/bert-base-NER lhoestq/conll2003\n  understudy fetch --verify dslim/bert-base-NER"

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use understudy_shared::data::augment::replace_mentions;
 use understudy_shared::data::conll::{Sentence, read_conll};
-use understudy_shared::data::example::{ExampleOptions, labelled_examples};
+use understudy_shared::data::example::ExampleOptions;
 use understudy_shared::data::jsonl::read_jsonl;
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::data::tokenize::SubwordTokenizer;
@@ -191,7 +191,6 @@ pub fn labelled_set(
     labels: &LabelSet,
     options: &ExampleOptions,
 ) -> Result<LabelledSet> {
-    let examples = labelled_examples(&labelled.sentences, tokenizer, labels, options);
-    let examples = examples.with_context(|| labelled.file.path.clone())?;
-    Ok(LabelledSet { sentences: labelled.sentences, examples })
+    let set = LabelledSet::new(labelled.sentences, tokenizer, labels, options);
+    set.with_context(|| labelled.file.path)
 }

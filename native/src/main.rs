@@ -14,6 +14,7 @@ mod preset_file;
 mod progress;
 mod report;
 mod runner;
+mod shipped;
 mod store;
 mod text_file;
 

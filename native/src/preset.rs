@@ -11,7 +11,8 @@ use understudy_shared::train::adamw::AdamWConfig;
 use understudy_shared::train::config::TrainConfig;
 
 use crate::cli::{
-    AggregationName, ContinuationName, DecodingArgs, DistillArgs, SoftReductionName, TrainArgs,
+    AggregationName, ContinuationName, DecodingArgs, DistillArgs, InitName, SoftReductionName,
+    TrainArgs,
 };
 
 /// The reference's fine-tuning of its teacher: lr 5e-5, batch 32, 5 epochs, clip 3, weight decay
@@ -63,12 +64,20 @@ pub fn distill(args: &DistillArgs) -> Result<TrainConfig> {
     Ok(TrainConfig { text_ratio: args.text_ratio, ..config })
 }
 
-/// The student that the flags describe, with the teacher's vocabulary.
-pub fn student(args: &DistillArgs, vocab_size: usize, pad_token_id: u32) -> Result<BertConfig> {
-    let default = BertConfig::reference_student();
+/// The student that the flags describe, with the teacher's vocabulary; what it
+/// takes of the teacher's weights has the teacher's sizes.
+pub fn student(args: &DistillArgs, teacher: &BertConfig) -> Result<BertConfig> {
+    let mut default = BertConfig::reference_student();
+    if matches!(args.init, Some(InitName::Embeddings | InitName::Layers)) {
+        default.max_position_embeddings = teacher.max_position_embeddings;
+    }
+    if args.init == Some(InitName::Layers) {
+        default.hidden_size = teacher.hidden_size;
+        default.num_attention_heads = teacher.num_attention_heads;
+    }
     let student = BertConfig {
-        vocab_size,
-        pad_token_id,
+        vocab_size: teacher.vocab_size,
+        pad_token_id: teacher.pad_token_id,
         hidden_size: args.hidden_size.unwrap_or(default.hidden_size),
         num_hidden_layers: args.num_hidden_layers.unwrap_or(default.num_hidden_layers),
         num_attention_heads: args.num_attention_heads.unwrap_or(default.num_attention_heads),

@@ -10,11 +10,15 @@ use crate::cli::Cli;
 use crate::store;
 
 /// The presets that ship with the program.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("seed", include_str!("../presets/seed.toml")),
     ("conll2003", include_str!("../presets/conll2003.toml")),
     ("best", include_str!("../presets/best.toml")),
+    (TEXT, include_str!("../presets/text.toml")),
 ];
+
+/// The preset of a distillation for which neither data nor a preset is typed.
+const TEXT: &str = "text";
 
 /// Flags that say which files a run reads and writes, not how it works.
 const NOT_SETTINGS: [&str; 8] =
@@ -27,7 +31,7 @@ const NOT_SETTINGS: [&str; 8] =
 /// A preset that is not there, is no TOML table of flags, or has a flag that the command lacks. What
 /// is wrong with the typed flags themselves ends the process, as clap does it.
 pub fn parse(typed: Vec<OsString>) -> Result<Cli> {
-    let Some(name) = preset_name(&typed) else {
+    let Some(name) = preset(&typed) else {
         return Ok(from_matches(&typed).unwrap_or_else(|error| error.exit()));
     };
     let is_help = |text: &OsString| text == "--help" || text == "-h";
@@ -57,21 +61,26 @@ fn from_matches(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
-/// The last `--preset` that was typed.
-fn preset_name(typed: &[OsString]) -> Option<String> {
+/// The preset of a distillation: the last one that was typed, or else the one for text alone where no
+/// data was typed either.
+fn preset(typed: &[OsString]) -> Option<String> {
     let texts: Vec<&str> = typed.iter().map(|text| text.to_str().unwrap_or_default()).collect();
     if texts.get(1) != Some(&"distill") {
         return None;
     }
-    let mut name = None;
-    for (place, text) in texts.iter().enumerate() {
-        match text.strip_prefix("--preset") {
-            Some("") => name = texts.get(place + 1).copied(),
-            Some(rest) => name = rest.strip_prefix('=').or(name),
-            None => {}
+    let value_of = |flag: &str| {
+        let mut value = None;
+        for (place, text) in texts.iter().enumerate() {
+            match text.strip_prefix(flag) {
+                Some("") => value = texts.get(place + 1).copied(),
+                Some(rest) => value = rest.strip_prefix('=').or(value),
+                None => {}
+            }
         }
-    }
-    name.map(str::to_owned)
+        value
+    };
+    let without_data = || value_of("--data").is_none().then_some(TEXT);
+    value_of("--preset").or_else(without_data).map(str::to_owned)
 }
 
 /// A preset's text, by its name or its file.
@@ -119,7 +128,7 @@ fn flags(text: &str) -> Result<Vec<OsString>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Command, DistillArgs};
+    use crate::cli::{Command, DistillArgs, InitName};
     use crate::preset::{distill, student};
     use understudy_shared::data::batch::BatchBudget;
     use understudy_shared::loss::objective::{Combination, Objective};
@@ -127,7 +136,11 @@ mod tests {
     use understudy_shared::train::adamw::AdamWConfig;
 
     fn parsed(flags: &str) -> Result<DistillArgs> {
-        let typed = format!("understudy distill --teacher t --data d --out o {flags}");
+        parsed_alone(&format!("--data d {flags}"))
+    }
+
+    fn parsed_alone(flags: &str) -> Result<DistillArgs> {
+        let typed = format!("understudy distill --teacher t --out o {flags}");
         let cli = parse(typed.split_whitespace().map(OsString::from).collect())?;
         match cli.command {
             Command::Distill(args) => Ok(args),
@@ -154,7 +167,23 @@ mod tests {
         let optimizer = AdamWConfig { weight_decay: 1e-6, ..AdamWConfig::default() };
         assert_eq!(config.optimizer, optimizer);
         assert_eq!(config.objective, Objective::reference());
-        assert_eq!(student(&args, 28_996, 0)?, BertConfig::reference_student());
+        assert_eq!(
+            student(&args, &BertConfig::bert_base_cased())?,
+            BertConfig::reference_student()
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn without_data_the_preset_is_that_for_text() -> Result<()> {
+        let args = parsed_alone("--epochs 1")?;
+        assert_eq!((args.init, args.train.epochs), (Some(InitName::Layers), Some(1)));
+        let teacher = BertConfig::tiny(100);
+        let small = DistillArgs { intermediate_size: Some(8), embedding_rank: Some(8), ..args };
+        let shape = student(&small, &teacher)?;
+        assert_eq!(shape.hidden_size, teacher.hidden_size);
+        assert_eq!(parsed_alone("--preset seed")?.train.epochs, Some(10));
+        assert_eq!(parsed("")?.init, None);
         Ok(())
     }
 
@@ -175,7 +204,7 @@ mod tests {
         for (name, _) in SHIPPED {
             let args = parsed(&format!("--preset {name}"))?;
             distill(&args)?;
-            student(&args, 28_996, 0)?;
+            student(&args, &BertConfig::bert_base_cased())?;
         }
         Ok(())
     }
@@ -188,7 +217,7 @@ mod tests {
         };
         check(
             "--preset best-of-all",
-            "--preset best-of-all: expected seed, conll2003, best or a file",
+            "--preset best-of-all: expected seed, conll2003, best, text or a file",
         );
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("mine.toml");

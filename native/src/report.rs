@@ -33,6 +33,32 @@ pub struct Report {
     pub evaluations: Vec<EvaluationPoint>,
     /// Final scores by split.
     pub scores: Vec<SplitScores>,
+    /// The model beside its teacher, where it learned from text alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+}
+
+/// The split in which the teacher's entities are what is looked for.
+pub const AGREEMENT: &str = "agreement";
+
+/// A student beside its teacher, both on the text that was held out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The student.
+    pub student: Compared,
+    /// Its teacher.
+    pub teacher: Compared,
+}
+
+/// How large and how fast a model is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Values, the head's included.
+    pub parameters: usize,
+    /// Size of the weights file.
+    pub size_bytes: usize,
+    /// Read of the held-out text.
+    pub subwords_per_second: f64,
 }
 
 /// The trained model in a line.
@@ -108,6 +134,48 @@ pub struct SplitScores {
     pub subword_default: ModeScores,
     /// Every sub-word has a tag; strict IOB2.
     pub subword_strict: ModeScores,
+}
+
+impl Report {
+    /// What is drawn after each evaluation.
+    fn f1_name(&self) -> &'static str {
+        match self.comparison {
+            Some(_) => "Agreement with the teacher, F1",
+            None => "Dev F1",
+        }
+    }
+
+    /// What it is measured on.
+    fn dev_name(&self) -> &'static str {
+        match self.comparison {
+            Some(_) => "the held-out text",
+            None => "the dev split",
+        }
+    }
+}
+
+impl Comparison {
+    /// For a terminal.
+    pub fn to_table(&self) -> String {
+        let mut text = format!("{:<20}{:>10}{:>10}", "", "student", "teacher");
+        for (name, [student, teacher]) in self.rows() {
+            text += &format!("\n{name:<20}{student:>10}{teacher:>10}");
+        }
+        text
+    }
+
+    /// Names and values of student and teacher; how many times as fast the student is stands last.
+    fn rows(&self) -> [(&'static str, [String; 2]); 4] {
+        let Self { student, teacher } = self;
+        let both = |of: fn(&Compared) -> String| [of(student), of(teacher)];
+        let ratio = student.subwords_per_second / teacher.subwords_per_second;
+        [
+            ("parameters", both(|model| format!("{:.1} M", model.parameters as f64 / 1e6))),
+            ("weights", both(|model| format!("{:.1} MB", model.size_bytes as f64 / 1e6))),
+            ("sub-words/s", both(|model| format!("{:.0}", model.subwords_per_second))),
+            ("speed", [format!("{ratio:.2} ×"), "1 ×".to_owned()]),
+        ]
+    }
 }
 
 impl SplitScores {
@@ -191,6 +259,7 @@ mod tests {
             curve: curve.collect(),
             evaluations: evaluations.collect(),
             scores: vec![split("dev", 0.8244), split("test", 0.7584)],
+            comparison: None,
         }
     }
 

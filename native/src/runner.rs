@@ -3,6 +3,7 @@
 mod recorder;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -26,12 +27,14 @@ use crate::cli::TrainArgs;
 use crate::dataset::{self, Splits};
 use crate::device;
 use crate::hub::Origin;
+pub use crate::report::Compared;
 use crate::report::FileHash;
 use crate::store::{self, LogFile, RUN_CONFIG, RunFolder};
 use recorder::Recorder;
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
-const BEST: &str = "best";
+/// The folder of the best bundle in a run's.
+pub const BEST: &str = "best";
 
 /// All a run needs.
 pub struct Job<'a> {
@@ -39,6 +42,8 @@ pub struct Job<'a> {
     pub description: String,
     /// What the model began with.
     pub init: &'static str,
+    /// Its folder.
+    pub out: &'a Path,
     /// What was typed.
     pub args: &'a TrainArgs,
     /// What it means.
@@ -61,6 +66,8 @@ pub struct Job<'a> {
     pub dev: LabelledSet,
     /// Scored once at the end.
     pub test: Option<LabelledSet>,
+    /// The teacher, where the dev split is text that it tagged.
+    pub compared: Option<Compared>,
     /// Hashes of everything that went in.
     pub inputs: Vec<FileHash>,
     /// The repositories of the hub it is from.
@@ -134,7 +141,7 @@ pub fn stop_flag() -> Arc<AtomicBool> {
 /// last checkpoint, and writes the report.
 pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
     let args = job.args;
-    let folder = RunFolder::create(&args.out, args.resume)?;
+    let folder = RunFolder::create(job.out, args.resume)?;
     let snapshot = snapshot(&job);
     check_or_write_snapshot(&folder, &snapshot, args.resume)?;
     device::start_in_one_part();

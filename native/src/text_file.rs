@@ -1,7 +1,7 @@
 //! Unlabelled text that may be larger than memory: read once to check it, then again in pieces.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -17,13 +17,27 @@ use crate::store::hex;
 /// Sentences that are tokenised together.
 const SENTENCES: usize = 1024;
 
+/// What is learned from when no text is named: sentences of Wikipedia (`native/text/README.md`).
+const SAMPLE: &[u8] = include_bytes!("../text/wiki_vital.txt");
+/// Sentences that are held out of a text, at most; see [`TextFile::hold_out`].
+const HELD_OUT: usize = 500;
+
+/// Where text is from.
+#[derive(Clone, Debug)]
+enum Origin {
+    /// A file of the user's.
+    File(PathBuf),
+    /// It is in the program.
+    Sample,
+}
+
 /// A file of sentences that was read from start to end and found to be text.
 #[derive(Debug)]
 pub struct TextFile {
-    path: PathBuf,
-    /// Its name, SHA-256 and number of sentences.
+    origin: Origin,
+    /// Its name, SHA-256 and number of sentences, those held out too.
     pub file: FileHash,
-    /// Sentences in it.
+    /// Sentences to learn from.
     pub sentences: usize,
 }
 
@@ -39,7 +53,21 @@ impl TextFile {
             !path.exists() || path.is_file(),
             "cannot read {shown}: expected a file that can be read twice, no folder and no pipe"
         );
-        let mut lines = Lines::open(path)?;
+        Self::read(Origin::File(path.to_owned()))
+    }
+
+    /// The text that is in the program.
+    ///
+    /// # Errors
+    ///
+    /// None, for it is text.
+    pub fn sample() -> Result<Self> {
+        Self::read(Origin::Sample)
+    }
+
+    fn read(origin: Origin) -> Result<Self> {
+        let shown = origin.to_string();
+        let mut lines = Lines::open(&origin)?;
         let (mut hasher, mut sentences) = (Sha256::new(), 0);
         while let Some(is_sentence) = lines.next(|line| line.is_some())? {
             hasher.update(&lines.bytes);
@@ -47,11 +75,30 @@ impl TextFile {
         }
         if sentences == 0 {
             let error = DataError::NoSentence { expected: TEXT_EXPECTED };
-            return Err(anyhow!(error).context(shown.to_string()));
+            return Err(anyhow!(error).context(shown));
         }
         let sha256 = hex(&hasher.finalize());
-        let file = FileHash { path: shown.to_string(), sha256, sentences: Some(sentences) };
-        Ok(Self { path: path.to_owned(), file, sentences })
+        let file = FileHash { path: shown, sha256, sentences: Some(sentences) };
+        Ok(Self { origin, file, sentences })
+    }
+
+    /// Takes away the last tenth of the text, 500 sentences at most, and returns it: neighbours are
+    /// often about the same thing, so it is all of one piece.
+    ///
+    /// # Errors
+    ///
+    /// A text that cannot be read any more.
+    pub fn hold_out(&mut self) -> Result<Vec<String>> {
+        let count = (self.sentences / 10).min(HELD_OUT);
+        self.sentences -= count;
+        let mut lines = Lines::open(&self.origin)?;
+        let mut left = self.sentences;
+        while left > 0 {
+            let skipped = lines.sentences(left.min(SENTENCES))?.len();
+            ensure!(skipped > 0, "{} has become shorter", self.origin);
+            left -= skipped;
+        }
+        lines.sentences(count)
     }
 
     /// Its examples in chunks of `size`, the last one smaller, read as they are asked for.
@@ -61,17 +108,19 @@ impl TextFile {
         tokenizer: &'a SubwordTokenizer,
         options: &'a ExampleOptions,
     ) -> Result<impl Iterator<Item = Result<Vec<Example>>> + 'a> {
-        let mut lines = Some(Lines::open(&self.path)?);
+        let mut lines = Some(Lines::open(&self.origin)?);
+        let mut left = self.sentences;
         let mut waiting: Vec<Example> = Vec::new();
         let mut next = move || -> Result<Option<Vec<Example>>> {
             while let Some(open) = lines.as_mut().filter(|_| waiting.len() < size) {
-                let texts = open.sentences(SENTENCES)?;
+                let texts = open.sentences(left.min(SENTENCES))?;
+                left -= texts.len();
                 if texts.is_empty() {
                     lines = None;
                     break;
                 }
                 let examples = unlabelled_examples(&texts, tokenizer, options);
-                waiting.extend(examples.with_context(|| self.path.display().to_string())?);
+                waiting.extend(examples.with_context(|| self.origin.to_string())?);
             }
             let rest = waiting.split_off(waiting.len().min(size));
             let chunk = std::mem::replace(&mut waiting, rest);
@@ -81,20 +130,41 @@ impl TextFile {
     }
 }
 
-/// The lines of a file, one at a time.
+impl Origin {
+    fn open(&self) -> Result<Box<dyn Read>> {
+        Ok(match self {
+            Self::File(path) => Box::new(File::open(path).with_context(|| self.unreadable())?),
+            Self::Sample => Box::new(SAMPLE),
+        })
+    }
+
+    fn unreadable(&self) -> String {
+        format!("cannot read {self}: expected a readable file")
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Sample => f.write_str("wiki_vital.txt (in the program)"),
+        }
+    }
+}
+
+/// The lines of a text, one at a time.
 struct Lines {
-    path: PathBuf,
-    reader: BufReader<File>,
+    origin: Origin,
+    reader: BufReader<Box<dyn Read>>,
     bytes: Vec<u8>,
     line: usize,
     offset: usize,
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| unreadable(path))?;
-        let (path, reader) = (path.to_owned(), BufReader::with_capacity(1 << 18, file));
-        Ok(Self { path, reader, bytes: vec![], line: 0, offset: 0 })
+    fn open(origin: &Origin) -> Result<Self> {
+        let reader = BufReader::with_capacity(1 << 18, origin.open()?);
+        Ok(Self { origin: origin.clone(), reader, bytes: vec![], line: 0, offset: 0 })
     }
 
     /// What `read` makes of the next line; `None` at the end of the file.
@@ -103,11 +173,11 @@ impl Lines {
         self.line += 1;
         self.bytes.clear();
         let count = self.reader.read_until(b'\n', &mut self.bytes);
-        if count.with_context(|| unreadable(&self.path))? == 0 {
+        if count.with_context(|| self.origin.unreadable())? == 0 {
             return Ok(None);
         }
         let text = read_text_line(&self.bytes, self.line, self.offset);
-        Ok(Some(read(text.with_context(|| self.path.display().to_string())?)))
+        Ok(Some(read(text.with_context(|| self.origin.to_string())?)))
     }
 
     /// The next sentences, at most `count`; none at the end of the file.
@@ -121,10 +191,6 @@ impl Lines {
         }
         Ok(sentences)
     }
-}
-
-fn unreadable(path: &Path) -> String {
-    format!("cannot read {}: expected a readable file", path.display())
 }
 
 #[cfg(test)]
@@ -154,6 +220,30 @@ mod tests {
             examples.iter().map(|example| example.input_ids.clone()).collect()
         };
         assert_eq!(ids(&chunks.concat()), ids(&whole));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_held_out_is_not_learned_from() -> Result<()> {
+        let path = tempfile::NamedTempFile::new()?.into_temp_path();
+        let text: String = (0..2500).map(|n| format!("{n}\n\n")).collect();
+        std::fs::write(&path, text)?;
+        let mut file = TextFile::check(&path)?;
+        let held_out: Vec<String> = (2250..2500).map(|n| n.to_string()).collect();
+        assert_eq!(file.hold_out()?, held_out);
+        assert_eq!((file.sentences, file.file.sentences), (2250, Some(2500)));
+        let tokenizer = SubwordTokenizer::from_bytes(TOKENIZER)?;
+        let options = ExampleOptions::default();
+        let chunks: Vec<_> = file.chunks(2000, &tokenizer, &options)?.collect::<Result<_>>()?;
+        assert_eq!(chunks.concat().len(), 2250);
+        Ok(())
+    }
+
+    #[test]
+    fn the_sample_is_text() -> Result<()> {
+        let mut sample = TextFile::sample()?;
+        assert_eq!(sample.hold_out()?.len(), HELD_OUT);
+        assert!(sample.sentences >= 8000, "{}", sample.sentences);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod hub_data;
 mod hub_faults;
 mod interruption;
 mod mirror;
+mod shipped;
 mod smaller;
 mod workflow;
 

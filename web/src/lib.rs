@@ -26,7 +26,6 @@
 //! | [`history`] | undo and redo |
 //! | [`settings`] | the settings of a run, and their limits |
 //! | [`curve`] | the curves of a run |
-//! | [`report`] | the F1 of a bundle's report |
 //! | [`colour`] | one of eight colours for each entity type |
 //!
 //! Nothing here knows a browser, a tensor or a tokenizer, so the page links none of them.
@@ -49,7 +48,6 @@ pub mod number;
 pub mod order;
 pub mod position;
 pub mod protocol;
-pub mod report;
 pub mod settings;
 pub mod tar;
 pub mod wire;

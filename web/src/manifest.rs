@@ -1,6 +1,6 @@
 //! `models/manifest.json`: the bundles that lie beside the page, with the size and hash of every file.
 //!
-//! `cargo xtask manifest` writes it.
+//! `understudy models` writes it.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ impl Manifest {
         if manifest.format != FORMAT {
             return Err(format!(
                 "models/manifest.json: format {}; expected {FORMAT}: write it again with \
-                 `cargo xtask manifest`",
+                 `understudy models`",
                 manifest.format
             ));
         }

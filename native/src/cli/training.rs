@@ -17,7 +17,14 @@ pub struct FinetuneArgs {
     /// Start from random weights: the folder then needs no model.safetensors
     #[arg(long)]
     pub from_scratch: bool,
-    /// What and how
+    /// Data set: a folder with train, valid and test files (.txt or .conll columns, .jsonl or
+    /// .parquet), or an id on the hub
+    #[arg(long, value_name = "DIR|ID", default_value = "lhoestq/conll2003")]
+    pub data: PathBuf,
+    /// Folder of the run: log, checkpoints, best bundle, report
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// How
     #[command(flatten)]
     pub train: TrainArgs,
 }
@@ -26,29 +33,39 @@ pub struct FinetuneArgs {
 #[derive(Debug, Args)]
 pub struct DistillArgs {
     /// Teacher: the folder of a bundle that `finetune` wrote or of any BERT tagger, or the id of one on
-    /// the hub (owner/name or owner/name@revision)
+    /// the hub (owner/name or owner/name@revision) [default: the one that ships, models/teacher]
     #[arg(long, value_name = "DIR|ID")]
-    pub teacher: PathBuf,
+    pub teacher: Option<PathBuf>,
     /// Names of the teacher's labels, one a line in the order of their ids, where its config.json has
     /// LABEL_0 and the like or other names
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Text without labels to learn from as well, one sentence a line; the teacher labels it
+    /// Data set: a folder with train, valid and test files (.txt or .conll columns, .jsonl or
+    /// .parquet), or an id on the hub [default: none; the student learns from text alone, and is
+    /// measured by how far it agrees with its teacher on the end of it]
+    #[arg(long, value_name = "DIR|ID")]
+    pub data: Option<PathBuf>,
+    /// Text without labels to learn from, one sentence a line; the teacher labels it [default: with
+    /// --data none, else 8,500 sentences of Wikipedia that are in the program]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
-    /// A file of flags (TOML), or the name of one that ships (seed, conll2003, best); typed flags override it
+    /// Folder of the run: log, checkpoints, best bundle, report
+    #[arg(long, value_name = "RUN", default_value = "runs/student")]
+    pub out: PathBuf,
+    /// A file of flags (TOML), or the name of one that ships (seed, conll2003, best, text); typed flags
+    /// override it [default: without --data text, else none]
     #[arg(long, value_name = "NAME|FILE")]
     pub preset: Option<String>,
     /// Folder of stored teacher logits [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Width of the student [default: 384]
+    /// Width of the student [default: 384; with --init layers its teacher's]
     #[arg(long)]
     pub hidden_size: Option<usize>,
     /// Layers of the student [default: 6]
     #[arg(long)]
     pub num_hidden_layers: Option<usize>,
-    /// Attention heads of the student [default: 6]
+    /// Attention heads of the student [default: 6; with --init layers its teacher's]
     #[arg(long)]
     pub num_attention_heads: Option<usize>,
     /// Feed-forward width of the student [default: 1024]
@@ -98,7 +115,7 @@ pub struct DistillArgs {
     /// What the soft loss is averaged over [default: counted]
     #[arg(long, value_enum)]
     pub soft_reduction: Option<SoftReductionName>,
-    /// What and how
+    /// How
     #[command(flatten)]
     pub train: TrainArgs,
 }
@@ -142,13 +159,6 @@ pub struct LabelArgs {
 /// Flags of every training.
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
-    /// Data set: a folder with train, valid and test files (.txt or .conll columns, .jsonl or
-    /// .parquet), or an id on the hub
-    #[arg(long, value_name = "DIR|ID", default_value = "lhoestq/conll2003")]
-    pub data: PathBuf,
-    /// Folder of the run: log, checkpoints, best bundle, report
-    #[arg(long, value_name = "RUN")]
-    pub out: PathBuf,
     /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     pub resume: bool,

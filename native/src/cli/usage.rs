@@ -11,9 +11,9 @@ use crate::device::Wanted;
 /// Flags of `evaluate`.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// Folder of the model, or its id on the hub
+    /// Folder of the model, or its id on the hub [default: the student that ships, models/student]
     #[arg(long, value_name = "DIR|ID")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// Names of the model's labels, one a line in the order of their ids, where its config.json has
     /// LABEL_0 and the like or other names
     #[arg(long, value_name = "FILE")]
@@ -44,9 +44,9 @@ pub struct EvaluateArgs {
 /// Flags of `tag`.
 #[derive(Debug, Args)]
 pub struct TagArgs {
-    /// Folder of the model, or its id on the hub
+    /// Folder of the model, or its id on the hub [default: the student that ships, models/student]
     #[arg(long, value_name = "DIR|ID")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// Names of the model's labels, one a line in the order of their ids, where its config.json has
     /// LABEL_0 and the like or other names
     #[arg(long, value_name = "FILE")]
@@ -160,6 +160,17 @@ pub struct FactorizeArgs {
     /// Folder of the factorised model
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// JSON, quiet, seed
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Flags of `models`.
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    /// Folder with the bundles [default: models, in this folder or above it]
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
     /// JSON, quiet, seed
     #[command(flatten)]
     pub common: CommonArgs,

@@ -1,5 +1,7 @@
 //! `distill`: a teacher's logits over labelled and unlabelled text make a student.
 
+mod text_alone;
+
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
@@ -18,9 +20,10 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::{DistillArgs, InitName};
 use crate::corpus::Corpus;
 use crate::dataset::{self, Splits};
-use crate::hub::Hub;
+use crate::hub::{Hub, Source};
 use crate::labelling::{Labelling, Shard};
-use crate::runner::{self, Job};
+use crate::runner::{self, Compared, Job};
+use crate::shipped::{self, Role};
 use crate::store::RunFolder;
 use crate::text_file::TextFile;
 use crate::{device, preset};
@@ -31,22 +34,29 @@ const SAMPLE: usize = 1024;
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
     let mut config = preset::distill(args)?;
-    ensure!(
-        args.text_ratio.is_none() || !args.text.is_empty(),
-        "--text-ratio without text: expected --text FILE too"
-    );
-    RunFolder::check(&args.train.out, args.train.resume)?;
-    let hub = Hub::for_run(&args.train.common, &args.train.out, args.train.resume)?;
-    let source = hub.model(&args.teacher, true)?;
-    let data = hub.data(&args.train.data, dataset::files_of)?;
-    let mut splits = dataset::read_splits(&data)?;
-    dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
-    let texts = args.text.iter().map(|path| TextFile::check(path)).collect::<Result<Vec<_>>>()?;
+    check_text_ratio(args)?;
+    RunFolder::check(&args.out, args.train.resume)?;
+    let hub = Hub::for_run(&args.train.common, &args.out, args.train.resume)?;
+    let source = match &args.teacher {
+        Some(teacher) => hub.model(teacher, true)?,
+        None => shipped::find(Role::Teacher)?,
+    };
+    let data = args.data.as_deref().map(|data| hub.data(data, dataset::files_of)).transpose()?;
+    let mut splits = data.as_ref().map(dataset::read_splits).transpose()?;
+    if let Some(splits) = &mut splits {
+        dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
+    }
+    let mut texts = match (&splits, args.text.as_slice()) {
+        (None, []) => vec![TextFile::sample()?],
+        (_, paths) => paths.iter().map(|path| TextFile::check(path)).collect::<Result<_>>()?,
+    };
+    let mut inputs = splits.as_ref().map(runner::split_files).unwrap_or_default();
     let files = BundleDir::read(&source)?.with_labels(args.labels.as_deref())?;
+    inputs.extend(files.hashes());
+    inputs.extend(texts.iter().map(|text| text.file.clone()));
     device::choose(args.train.device.device, args.train.common.quiet)?;
     let teacher = files.load(&device::device())?;
-    check_labels(&splits, &teacher.labels, &args.teacher)?;
-    let student = preset::student(args, teacher.config.vocab_size, teacher.config.pad_token_id)?;
+    let student = preset::student(args, &teacher.config)?;
     match args.init {
         None | Some(InitName::Random) => {}
         Some(InitName::Embeddings) => check_embeddings(&student, &teacher.config)?,
@@ -54,19 +64,29 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     }
     let most = student.max_position_embeddings.min(teacher.config.max_position_embeddings);
     let options = preset::example_options(&args.train, most)?;
-    let mut inputs = runner::split_files(&splits);
-    inputs.extend(files.hashes());
-    inputs.extend(texts.iter().map(|text| text.file.clone()));
-    let runner::Prepared { train, dev, test } =
-        runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options)?;
-    let sample = train[..train.len().min(SAMPLE)].to_vec();
-    let (corpus, counts) = label(args, &files, &teacher, train, (&texts, &options))?;
-    let model = device::retry(args.train.common.quiet, || {
-        new_student(args, &student, &teacher, (&counts, &sample))
-    })?;
+    let quiet = args.train.common.quiet;
+    let (runner::Prepared { train, dev, test }, teacher_speed) = match splits {
+        Some(splits) => {
+            check_labels(&splits, &teacher.labels, &source.folder)?;
+            let prepared = runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options)?;
+            (prepared, None)
+        }
+        None => {
+            greet(args, &source, &texts);
+            let (dev, speed) = text_alone::held_out(&mut texts, &teacher, &options, quiet)?;
+            (runner::Prepared { train: vec![], dev, test: None }, Some(speed))
+        }
+    };
+    let (corpus, counts, sample) = label(args, &files, &teacher, train, (&texts, &options))?;
+    let model = device::retry(quiet, || new_student(args, &student, &teacher, (&counts, &sample)))?;
     if args.train.warmup_steps.is_none() {
         config.warmup_steps = total_steps(&config, &corpus) / 10;
     }
+    let compared = teacher_speed.map(|subwords_per_second| Compared {
+        parameters: teacher.num_params(true),
+        size_bytes: files.weights.len(),
+        subwords_per_second,
+    });
     let labels = teacher.labels.clone();
     let mask_token_id = teacher.tokenizer.mask_id();
     let (teacher_config, teacher) = (teacher.config, teacher.model);
@@ -83,6 +103,7 @@ pub fn run(args: &DistillArgs) -> Result<()> {
             Some(InitName::Embeddings) => "teacher's embeddings",
             Some(InitName::Layers) => "teacher's layers",
         },
+        out: &args.out,
         args: &args.train,
         config,
         options,
@@ -94,10 +115,44 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         teacher: teacher.as_ref(),
         dev,
         test,
+        compared,
         inputs,
-        origins: [source.origin, data.origin].into_iter().flatten().collect(),
+        origins: [source.origin, data.and_then(|data| data.origin)].into_iter().flatten().collect(),
     };
-    runner::train(job, model)
+    runner::train(job, model)?;
+    match args.teacher {
+        None => text_alone::show(args),
+        Some(_) => Ok(()),
+    }
+}
+
+/// A ratio needs both of what it is the ratio of.
+fn check_text_ratio(args: &DistillArgs) -> Result<()> {
+    ensure!(
+        args.text_ratio.is_none() || !args.text.is_empty(),
+        "--text-ratio without text: expected --text FILE too"
+    );
+    ensure!(
+        args.text_ratio.is_none() || args.data.is_some(),
+        "--text-ratio without labelled text, of which it says how much there is: expected --data DIR too"
+    );
+    Ok(())
+}
+
+/// What a run from text alone is made of, and what there is besides.
+fn greet(args: &DistillArgs, source: &Source, texts: &[TextFile]) {
+    if args.train.common.quiet {
+        return;
+    }
+    let names: Vec<&str> = texts.iter().map(|text| text.file.path.as_str()).collect();
+    let sentences: usize = texts.iter().map(|text| text.sentences).sum();
+    eprintln!(
+        "teacher: {}\ntext: {}, {sentences} sentences, the last of them held out\n\
+         with labelled text (--data conll2003 --text FILE… --preset best) a student becomes better, see \
+         README.md",
+        source.folder.display(),
+        names.join(", "),
+    );
 }
 
 /// A student with its first weights.
@@ -146,20 +201,22 @@ fn check_labels(splits: &Splits, labels: &LabelSet, teacher: &Path) -> Result<()
     Ok(())
 }
 
-/// The training examples and the text with the teacher's logits, and how often each token stands in
-/// them.
+/// The training examples and the text with the teacher's logits, how often each token stands in them,
+/// and some of them.
 fn label(
     args: &DistillArgs,
     files: &BundleDir,
     teacher: &Bundle,
     train: Vec<Example>,
     (texts, options): (&[TextFile], &ExampleOptions),
-) -> Result<(Corpus, TokenCounts)> {
+) -> Result<(Corpus, TokenCounts, Vec<Example>)> {
     let mut counts = TokenCounts::new(teacher.config.vocab_size);
     let mut count = |examples: &[Example]| {
         counts.add(examples.iter().flat_map(|example| example.input_ids.iter().copied()));
     };
     count(&train);
+    let mut sample = train[..train.len().min(SAMPLE)].to_vec();
+    let from_text = if train.is_empty() { SAMPLE } else { 0 };
     let quiet = args.train.common.quiet;
     let sentences = train.len() + texts.iter().map(|text| text.sentences).sum::<usize>();
     let cache = args.cache.as_deref();
@@ -169,6 +226,8 @@ fn label(
     for text in texts {
         labelling.label_text(text, options, |examples, labelled| {
             count(examples);
+            let wanted = from_text.saturating_sub(sample.len()).min(examples.len());
+            sample.extend_from_slice(&examples[..wanted]);
             corpus.add(examples, labelled)
         })?;
     }
@@ -177,5 +236,5 @@ fn label(
         let whence = if labelled.kept == 0 { "from" } else { "kept in" };
         eprintln!("teacher logits: {whence} {}", labelling.folder().display());
     }
-    Ok((corpus, counts))
+    Ok((corpus, counts, sample))
 }

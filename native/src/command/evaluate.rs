@@ -14,13 +14,13 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::EvaluateArgs;
 use crate::hub::Hub;
 use crate::progress::Progress;
-use crate::{dataset, device, preset, runner, store};
+use crate::{dataset, device, preset, runner, shipped, store};
 
 /// Evaluates.
 pub fn run(args: &EvaluateArgs) -> Result<()> {
     let hub = Hub::new(&args.common)?;
     let labelled = dataset::read_scored(&hub, &args.data, args.split)?;
-    let files = BundleDir::read(&hub.model(&args.model, true)?)?;
+    let files = BundleDir::read(&shipped::student(&hub, args.model.as_deref())?)?;
     let files = files.with_labels(args.labels.as_deref())?;
     device::choose(args.device.device, args.common.quiet || args.common.json)?;
     let bundle = files.load(&device::device())?;

@@ -17,6 +17,7 @@ use crate::dataset::Split;
 use crate::hub::Hub;
 use crate::progress::Progress;
 use crate::report::FileHash;
+use crate::shipped::{MANIFEST, Manifest};
 use crate::{dataset, device, preset, store};
 use card::Card;
 
@@ -42,6 +43,15 @@ struct Scores {
 
 /// Exports.
 pub fn run(args: &ExportArgs) -> Result<()> {
+    let report = write(args)?;
+    if args.common.json {
+        return print(&report.to_string());
+    }
+    announce(args, &report)
+}
+
+/// Writes the exported bundle; its report.
+pub fn write(args: &ExportArgs) -> Result<Value> {
     store::expect_new(&args.out)?;
     let hub = Hub::new(&args.common)?;
     let read = |path| dataset::read_scored(&hub, path, Split::Test);
@@ -94,10 +104,10 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     written.push(("report.json", serde_json::to_vec_pretty(&report)?));
     written.push(("README.md", card.into_bytes()));
     store::write_dir_atomic(&args.out, &written)?;
-    if args.common.json {
-        return print(&report.to_string());
-    }
-    announce(args, &report)
+    // Where there is a list of models, the new one is in it.
+    let beside = args.out.parent().filter(|folder| folder.join(MANIFEST).is_file());
+    beside.map(Manifest::write).transpose()?;
+    Ok(report)
 }
 
 fn score(args: &ExportArgs, name: &str, bundle: &Bundle, set: &LabelledSet) -> SplitScores {

@@ -20,10 +20,10 @@ use crate::{device, preset};
 /// Fine-tunes.
 pub fn run(args: &FinetuneArgs) -> Result<()> {
     let mut config = preset::finetune(&args.train)?;
-    RunFolder::check(&args.train.out, args.train.resume)?;
-    let hub = Hub::for_run(&args.train.common, &args.train.out, args.train.resume)?;
+    RunFolder::check(&args.out, args.train.resume)?;
+    let hub = Hub::for_run(&args.train.common, &args.out, args.train.resume)?;
     let base = hub.model(&args.base, !args.from_scratch)?;
-    let data = hub.data(&args.train.data, dataset::files_of)?;
+    let data = hub.data(&args.data, dataset::files_of)?;
     let mut splits = dataset::read_splits(&data)?;
     dataset::augment(&mut splits.train, args.train.mention_copies, args.train.common.seed)?;
     let files = match args.from_scratch {
@@ -46,6 +46,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let job = Job {
         description: format!("teacher: {}", runner::describe(&bundle.config)),
         init: if args.from_scratch { "random" } else { "pretrained" },
+        out: &args.out,
         args: &args.train,
         config,
         options,
@@ -57,6 +58,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         teacher: None,
         dev,
         test,
+        compared: None,
         inputs,
         origins: [base.origin, data.origin].into_iter().flatten().collect(),
     };

@@ -9,6 +9,7 @@ mod factorize;
 mod fetch;
 mod finetune;
 mod label;
+mod models;
 mod tag;
 
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tag(args) => tag::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),

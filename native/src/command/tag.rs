@@ -12,7 +12,7 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::TagArgs;
 use crate::device::{self, Wanted};
 use crate::hub::Hub;
-use crate::{preset, store};
+use crate::{preset, shipped, store};
 
 /// Texts that are tagged together.
 const CHUNK: usize = 64;
@@ -24,7 +24,8 @@ pub fn run(args: &TagArgs) -> Result<()> {
         "--threshold {}: expected a number from 0 to 1",
         args.threshold
     );
-    let files = BundleDir::read(&Hub::new(&args.common)?.model(&args.model, true)?)?;
+    let files =
+        BundleDir::read(&shipped::student(&Hub::new(&args.common)?, args.model.as_deref())?)?;
     let files = files.with_labels(args.labels.as_deref())?;
     device::choose(args.device, args.common.quiet || args.device == Wanted::Cpu)?;
     let mut bundle = files.load(&device::device())?;

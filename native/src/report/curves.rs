@@ -50,7 +50,14 @@ pub(super) fn f1_chart(report: &Report) -> Chart {
         let text = format!("best {}, epoch {}", score(best.f1), best.epoch);
         (best.step as f64, best.f1, text)
     });
-    let chart = chart("f1", "Dev F1 by step", description, "F1", false, vec![series]);
+    let chart = chart(
+        "f1",
+        &format!("{} by step", report.f1_name()),
+        description,
+        "F1",
+        false,
+        vec![series],
+    );
     Chart { mark, ..chart }
 }
 

@@ -53,6 +53,12 @@ fn headline(report: &Report, page: &mut String) {
     if !report.scores.is_empty() {
         headline_scores(report, page);
     }
+    if let Some(comparison) = &report.comparison {
+        let rows =
+            comparison.rows().map(|(name, values)| [vec![name.to_owned()], values.into()].concat());
+        let columns = ["", "student", "teacher"];
+        table(page, "headline", "Beside its teacher, both on the held-out text", &columns, rows);
+    }
 }
 
 fn headline_scores(report: &Report, page: &mut String) {
@@ -75,7 +81,10 @@ fn curves(report: &Report, page: &mut String) {
     if !report.curve.is_empty() {
         page.push_str("<h2>Loss</h2>\n");
         let has_dev = report.evaluations.iter().any(|point| point.loss.is_some());
-        let dev = if has_dev { " Dashed: the dev split." } else { "" };
+        let dev = match has_dev {
+            true => format!(" Dashed: {}.", report.dev_name()),
+            false => String::new(),
+        };
         let note = format!("Thin: each step. Thick: smoothed.{dev}");
         figure(page, &loss_chart(report), &note);
     }
@@ -89,7 +98,7 @@ fn curves(report: &Report, page: &mut String) {
 }
 
 fn evaluations(report: &Report, page: &mut String) {
-    page.push_str("<h2>Dev F1</h2>\n");
+    writeln!(page, "<h2>{}</h2>", report.f1_name()).ok();
     figure(page, &f1_chart(report), "Each dot is an evaluation; the ring is the model kept.");
     let rows = report.evaluations.iter().map(|point| {
         vec![
@@ -102,7 +111,7 @@ fn evaluations(report: &Report, page: &mut String) {
     });
     page.push_str("<details><summary>All evaluations</summary>\n");
     let columns = ["step", "epoch", "F1", "loss", "kept"];
-    table(page, "", "Evaluations on the dev split", &columns, rows);
+    table(page, "", &format!("Evaluations on {}", report.dev_name()), &columns, rows);
     page.push_str("</details>\n");
 }
 

@@ -21,7 +21,10 @@ use crate::command::{print, scores_json, scores_table};
 use crate::device;
 use crate::hub::Source;
 use crate::progress::{Progress, duration};
-use crate::report::{CurvePoint, EvaluationPoint, ModelSummary, Report, SplitScores, html};
+use crate::report::{
+    AGREEMENT, Compared, Comparison, CurvePoint, EvaluationPoint, ModelSummary, Report,
+    SplitScores, html,
+};
 use crate::store::{self, LogFile, RunFolder};
 
 fn seconds_of(log: &[Value]) -> f64 {
@@ -122,8 +125,9 @@ impl<'a> Recorder<'a> {
             store::write_dir_atomic(&self.folder.file(BEST), &files)?;
         }
         self.append("evaluation", &json!(record))?;
+        let dev = dev_name(self.job);
         self.progress.message(&format!(
-            "step {} · epoch {:.2} · dev F1 {:.4}{} · dev loss {:.4}",
+            "step {} · epoch {:.2} · {dev} F1 {:.4}{} · {dev} loss {:.4}",
             record.step,
             record.epoch,
             record.f1,
@@ -157,9 +161,11 @@ impl<'a> Recorder<'a> {
         let best = BundleDir::read(&Source::local(&self.folder.file(BEST)))?;
         let bundle = best.load(&device::device())?;
         let mut scores = Vec::new();
+        let mut speed = None;
         let sets = [("dev", Some(&job.dev)), ("test", job.test.as_ref())];
         for (split, set) in sets {
             let Some(set) = set else { continue };
+            let start = Instant::now();
             let mut progress = Progress::count(job.args.common.quiet, split, set.examples.len());
             let pad = job.model_config.pad_token_id;
             let advance = |subwords| {
@@ -173,12 +179,22 @@ impl<'a> Recorder<'a> {
                 eprintln!("stopped while the best weights were scored; --resume scores them");
                 std::process::exit(130);
             };
+            let subwords: usize = set.examples.iter().map(|example| example.input_ids.len()).sum();
+            speed.get_or_insert(subwords as f64 / start.elapsed().as_secs_f64());
             let tags = word_tags(&evaluation.predictions, &job.labels);
             let text = predictions_conll(&set.sentences, &tags);
             let name = format!("predictions.{split}.conll");
             store::write_atomic(&self.folder.file(&name), text.as_bytes())?;
-            scores.push((split, evaluation.scores));
+            let name = if split == "dev" { dev_name(job) } else { split };
+            scores.push((name, evaluation.scores));
         }
+        let comparison = job.compared.clone().zip(speed).map(|(teacher, subwords_per_second)| {
+            let (parameters, size_bytes) = (self.parameters, best.weights.len());
+            Comparison {
+                student: Compared { parameters, size_bytes, subwords_per_second },
+                teacher,
+            }
+        });
         let log = LogFile::open(&self.folder.file("log.jsonl"), usize::MAX)?;
         let report = Report {
             command: command_line(),
@@ -201,22 +217,28 @@ impl<'a> Recorder<'a> {
             curve: log.kept().iter().filter_map(curve_point).collect(),
             evaluations: evaluation_points(log.kept()),
             scores: scores.iter().map(|(split, scores)| named(split, scores)).collect(),
+            comparison,
         };
         let bytes = serde_json::to_vec_pretty(&report)?;
         store::write_atomic(&self.folder.file("report.html"), html(&report).as_bytes())?;
         store::write_atomic(&self.folder.file(BEST).join("report.json"), &bytes)?;
         store::write_atomic(&self.folder.file("report.json"), &bytes)?;
-        announce(job, self.parameters, &scores, wall_seconds, self.folder)
+        announce(job, &report, &scores, self.folder)
     }
+}
+
+/// What the dev split is called: where the teacher tagged it, a score is how far the two agree.
+fn dev_name(job: &Job<'_>) -> &'static str {
+    if job.compared.is_some() { AGREEMENT } else { "dev" }
 }
 
 fn announce(
     job: &Job<'_>,
-    parameters: usize,
+    report: &Report,
     scores: &[(&str, Scored)],
-    wall_seconds: f64,
     folder: &RunFolder,
 ) -> Result<()> {
+    let Report { wall_seconds, model: ModelSummary { parameters, .. }, .. } = report;
     if job.args.common.json {
         let mut object = json!({
             "parameters": parameters,
@@ -227,14 +249,21 @@ fn announce(
         for (split, scores) in scores {
             object[*split] = scores_json(scores);
         }
+        if let Some(comparison) = &report.comparison {
+            object["comparison"] = json!(comparison);
+        }
         return print(&serde_json::to_string(&object)?);
     }
     for (split, scores) in scores {
-        print(&format!("{split}\n{}\n", scores_table(scores)))?;
+        let title = if *split == AGREEMENT { "agreement with the teacher" } else { split };
+        print(&format!("{title}\n{}\n", scores_table(scores)))?;
+    }
+    if let Some(comparison) = &report.comparison {
+        print(&format!("{}\n", comparison.to_table()))?;
     }
     print(&format!(
         "{parameters} parameters, trained in {}\nbundle  {}\nreport  {}",
-        duration(wall_seconds),
+        duration(*wall_seconds),
         folder.file(BEST).display(),
         folder.file("report.html").display()
     ))

@@ -3,5 +3,6 @@
 pub mod bundle;
 pub mod key_map;
 pub mod quantize;
+pub mod report;
 pub mod shards;
 pub mod weights;

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::batch::BatchBudget;
 use crate::data::conll::Sentence;
-use crate::data::example::Example;
+use crate::data::example::{Example, ExampleError, ExampleOptions, labelled_examples};
 use crate::data::label::LabelSet;
 use crate::data::span::Mode;
+use crate::data::tokenize::SubwordTokenizer;
 use crate::infer::decode::{Aggregation, Decoding, SentencePrediction, decode};
 use crate::infer::logits::for_each_logits;
 use crate::metric::entity_f1::{EntityF1, entity_f1};
@@ -38,6 +39,64 @@ pub struct SplitScores {
     pub subword_default: EntityF1,
     /// The same in strict mode.
     pub subword_strict: EntityF1,
+}
+
+impl LabelledSet {
+    /// Raw texts, cut into words as the tokenizer has them, with nothing in them yet: every tag is `O`.
+    /// Texts without a word are left out.
+    ///
+    /// # Errors
+    ///
+    /// Only what the tokenizer itself refuses.
+    pub fn unlabelled(
+        texts: &[String],
+        tokenizer: &SubwordTokenizer,
+        labels: &LabelSet,
+        options: &ExampleOptions,
+    ) -> Result<Self, ExampleError> {
+        let mut sentences = Vec::with_capacity(texts.len());
+        for text in texts {
+            let (_, words) = tokenizer.encode_text(text)?;
+            let tokens: Vec<String> =
+                words.into_iter().map(|(start, end)| text[start..end].to_owned()).collect();
+            let tags = vec!["O".to_owned(); tokens.len()];
+            sentences.extend((!tokens.is_empty()).then_some(Sentence { tokens, tags }));
+        }
+        Self::new(sentences, tokenizer, labels, options)
+    }
+
+    /// Sentences with their windows.
+    ///
+    /// # Errors
+    ///
+    /// A tag outside `labels`, named with its place.
+    pub fn new(
+        sentences: Vec<Sentence>,
+        tokenizer: &SubwordTokenizer,
+        labels: &LabelSet,
+        options: &ExampleOptions,
+    ) -> Result<Self, ExampleError> {
+        let examples = labelled_examples(&sentences, tokenizer, labels, options)?;
+        Ok(Self { sentences, examples })
+    }
+
+    /// The same words with the tags that `predictions` have: the entities that another model found are
+    /// then what a model is measured by.
+    ///
+    /// # Errors
+    ///
+    /// As [`LabelledSet::new`]'s.
+    pub fn labelled_by(
+        self,
+        predictions: &[SentencePrediction],
+        tokenizer: &SubwordTokenizer,
+        labels: &LabelSet,
+        options: &ExampleOptions,
+    ) -> Result<Self, ExampleError> {
+        let tagged = self.sentences.into_iter().zip(word_tags(predictions, labels));
+        let sentences = tagged.map(|(sentence, tags)| Sentence { tags, ..sentence }).collect();
+        Self::new(sentences, tokenizer, labels, options)
+    }
 }
 
 /// A scored set.

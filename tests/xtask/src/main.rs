@@ -1,10 +1,7 @@
-//! Chores: `cargo xtask setup` installs what is missing, `cargo xtask test` runs every check of the
-//! project, the same as CI, and `cargo xtask manifest` lists the models beside the page.
+//! Chores: `cargo xtask setup` installs what is missing, and `cargo xtask test` runs every check of the
+//! project, the same as CI.
 
 mod driver;
-mod manifest;
-#[path = "../../../web/src/report.rs"]
-mod report;
 mod run;
 mod setup;
 mod wasm;
@@ -26,8 +23,7 @@ const USAGE: &str = "usage:
   cargo xtask setup             installs what the page and its tests need and what is missing
   cargo xtask test              every check: format, lints, tests, the page in a browser
   cargo xtask test native       without the page
-  cargo xtask test browser      the page alone
-  cargo xtask manifest [DIR]    writes DIR/manifest.json (models/) for the bundles in DIR";
+  cargo xtask test browser      the page alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,8 +34,6 @@ fn main() -> ExitCode {
         ["test"] => native().and_then(|()| browser(&target().join("debug/understudy"))),
         ["test", "native"] => native(),
         ["test", "browser"] => command_line().and_then(|binary| browser(&binary)),
-        ["manifest"] => manifest::write(&root().join("models")),
-        ["manifest", folder] => manifest::write(Path::new(folder)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

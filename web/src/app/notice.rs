@@ -41,8 +41,8 @@ pub fn about_models() {
     if is_toy(Role::Student) {
         good(
             "These are toys: a teacher and a student trained on 600 invented sentences, to show what \
-             the page does. For real ones, put what `understudy export` writes into models/ and run \
-             `cargo xtask manifest`, or drop a bundle here.",
+             the page does. For real ones, let `understudy export` write into models/, or drop a bundle \
+             here.",
         );
     }
     if read(|app| app.manifest.models.is_empty()) {

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use understudy_shared::checkpoint::bundle::{Bundle, BundleFiles};
+use understudy_shared::checkpoint::report;
 use understudy_shared::model::TokenClassifier;
 use wasm_bindgen::JsValue;
 use web::dropped::{REPORT, REQUIRED};
 use web::manifest::ModelEntry;
 use web::protocol::{Answer, Loaded, Role, Stage};
-use web::report;
 
 use super::work::Computed;
 use super::{Stop, Task, device, fetch, scope, train, with_state, work};

@@ -1,7 +1,5 @@
-//! The one figure of a bundle's `report.json` that the page shows: micro F1 over words on the test
+//! The one figure of a bundle's `report.json` that lists of models show: micro F1 over words on the test
 //! split.
-//!
-//! `cargo xtask manifest` compiles this file too.
 
 use serde_json::Value;
 
