@@ -13,7 +13,7 @@ import path from "node:path";
 import { serve } from "./server.js";
 
 const [folder] = process.argv.slice(2);
-const server = await serve();
+const server = await serve(undefined, { shipped: true });
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
 });

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "./page.js";
 
-const folder = new URL("../../models/tiny-student/", import.meta.url);
+const folder = new URL("../fixtures/models/tiny-student/", import.meta.url);
 const bundle = async () =>
   Promise.all(
     ["config.json", "tokenizer.json", "model.safetensors"].map(async (name) => [

@@ -2,12 +2,12 @@
 //
 //     DIST=folder node tests/e2e/screenshots.js OUT_FOLDER
 //
-// DIST is a built page with real models beside it; without it the pictures show the toys.
+// DIST is another built page than that in dist/.
 import { chromium } from "@playwright/test";
 import path from "node:path";
 import { serve } from "./server.js";
 
-const server = await serve("/");
+const server = await serve("/", { shipped: true });
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
 });

@@ -6,7 +6,13 @@ import http from "node:http";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = process.env.DIST ?? fileURLToPath(new URL("../../dist", import.meta.url));
+const inRepository = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+const root = process.env.DIST ?? inRepository("dist");
+/// The toys, which are small and fast, and what they rehearse.
+const toys = [
+  [/^models\//, inRepository("tests/fixtures/models/")],
+  [/^rehearsal\.txt$/, inRepository("tests/fixtures/tiny/unlabelled.txt")],
+];
 const types = {
   ".css": "text/css",
   ".html": "text/html; charset=utf-8",
@@ -17,8 +23,8 @@ const types = {
 };
 
 /// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes; `aliases` a
-/// part of a path to another that holds its files.
-export async function serve(prefix = "/some/where/") {
+/// part of a path to another that holds its files. The models are toys, or with `shipped` those of the page.
+export async function serve(prefix = "/some/where/", { shipped = false } = {}) {
   const faults = new Map();
   const aliases = new Map();
   const requests = [];
@@ -28,11 +34,12 @@ export async function serve(prefix = "/some/where/") {
     const fault = [...faults].find(([end]) => address.pathname.endsWith(end))?.[1];
     let name = decodeURIComponent(address.pathname.slice(prefix.length)) || "index.html";
     for (const [from, to] of aliases) name = name.replace(from, to);
-    const file = path.join(root, name);
+    const toy = shipped ? undefined : toys.find(([pattern]) => pattern.test(name));
+    const file = toy ? name.replace(...toy) : path.join(root, name);
     let bytes;
     try {
       if (!address.pathname.startsWith(prefix) || fault === "missing") throw new Error("missing");
-      if (!file.startsWith(root)) throw new Error("outside");
+      if (!toy && !file.startsWith(root)) throw new Error("outside");
       bytes = await readFile(file);
     } catch {
       response.writeHead(404).end();

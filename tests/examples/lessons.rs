@@ -1,8 +1,8 @@
 //! Teaches a student natively exactly as a tab does, to look for good settings and to write the golden:
 //!
 //! ```sh
-//! cargo run -p tests --example lessons -- models/tiny-student LESSONS.json scope=last:1 steps=20
-//! cargo run -p tests --example lessons -- models/tiny-student LESSONS.json golden=OUT.json teacher=models/tiny-teacher steps=20 scope=all
+//! cargo run -p tests --example lessons -- tests/fixtures/models/tiny-student LESSONS.json scope=last:1 steps=20
+//! cargo run -p tests --example lessons -- tests/fixtures/models/tiny-student LESSONS.json golden=OUT.json teacher=tests/fixtures/models/tiny-teacher steps=20 scope=all
 //! ```
 //!
 //! `LESSONS.json` is `{"lessons": [{"text": "…", "spans": […]}], "text": ["…"]}`; `teacher=FOLDER` labels
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(path) = golden {
         let losses: Vec<f64> = taught.losses.iter().map(|losses| losses[0]).collect();
         let value = json!({
-            "made_by": "cargo run -p tests --example lessons -- models/tiny-student THIS golden=THIS",
+            "made_by": "cargo run -p tests --example lessons -- tests/fixtures/models/tiny-student THIS golden=THIS",
             "tolerance": 1e-4,
             "why": "sums of f32 in another order: a browser's matrix products are others",
             "settings": settings,

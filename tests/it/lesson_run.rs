@@ -59,11 +59,12 @@ pub fn bundle(folder: &Path) -> Bundle {
     bundle
 }
 
-/// The sentences that the page rehearses with a student.
+/// The sentences that the page rehearses with a student; for a toy those of its invented language.
 pub fn rehearsal(student: &Bundle) -> Vec<String> {
     let is_toy = student.config.vocab_size < 2_000;
-    let name = if is_toy { "rehearsal-tiny.txt" } else { "rehearsal.txt" };
-    let bytes = fs::read(root().join("web/static").join(name)).expect("beside the page");
+    let toys = "tests/fixtures/tiny/unlabelled.txt";
+    let name = if is_toy { toys } else { "web/static/rehearsal.txt" };
+    let bytes = fs::read(root().join(name)).expect("a file");
     read_text(&bytes).expect("plain text")
 }
 

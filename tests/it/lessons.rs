@@ -44,13 +44,13 @@ fn golden() -> Golden {
 }
 
 fn student() -> Bundle {
-    bundle(&root().join("models/tiny-student"))
+    bundle(&root().join("tests/fixtures/models/tiny-student"))
 }
 
 #[test]
 fn the_losses_are_those_of_the_golden() {
     let Golden { tolerance, settings, learned, losses } = golden();
-    let teacher = bundle(&root().join("models/tiny-teacher"));
+    let teacher = bundle(&root().join("tests/fixtures/models/tiny-teacher"));
     let taught = teach(&student(), Some(&teacher), &learned, &settings).expect("it fits");
     assert_eq!(taught.losses.len(), losses.len());
     assert_eq!(losses.len(), 20);

@@ -10,9 +10,6 @@ use crate::protocol::Role;
 /// The format that this page reads.
 pub const FORMAT: u32 = 1;
 
-/// Parameters below which a model is a toy, trained on a few hundred invented sentences.
-pub const TOY: usize = 1_000_000;
-
 /// The whole list.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -90,11 +87,6 @@ impl ModelEntry {
     pub fn size_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
     }
-
-    /// Whether it is there to try the page, and not to tag with.
-    pub fn is_toy(&self) -> bool {
-        self.parameters < TOY
-    }
 }
 
 fn is_plain(name: &str) -> bool {
@@ -119,7 +111,7 @@ mod tests {
     fn models_are_found_by_role() {
         let manifest = Manifest::parse(&text("student-int8", 1)).expect("valid");
         let student = manifest.of(Role::Student).next().expect("one");
-        assert_eq!((student.size_bytes(), student.is_toy()), (7, false));
+        assert_eq!(student.size_bytes(), 7);
         assert_eq!(manifest.of(Role::Teacher).count(), 0);
     }
 

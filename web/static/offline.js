@@ -13,7 +13,6 @@ const FILES = [
   "worker_bg.wasm",
   "models/manifest.json",
   "rehearsal.txt",
-  "rehearsal-tiny.txt",
 ];
 
 self.addEventListener("install", (event) => {

@@ -19,8 +19,6 @@ pub const MANIFEST: &str = "manifest.json";
 
 /// The format that the page reads.
 const FORMAT: u32 = 1;
-/// Parameters below which a model is a toy, there to try the page and not to tag with.
-const TOY: u64 = 1_000_000;
 /// Files of a bundle that a browser needs.
 const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
@@ -139,10 +137,10 @@ impl Model {
         })
     }
 
-    /// Real models before toys; the better before the worse; then the larger.
+    /// The better before the worse; then the larger.
     fn order(&self) -> impl Ord + use<> {
         let f1 = (self.f1.unwrap_or(0.0) * 1e6) as i64;
-        (self.parameters < TOY, Reverse(f1), Reverse(self.parameters), self.folder.clone())
+        (Reverse(f1), Reverse(self.parameters), self.folder.clone())
     }
 
     /// Bytes of all files.
@@ -173,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn the_best_stands_first_and_toys_last() -> Result<()> {
+    fn the_best_stands_first() -> Result<()> {
         let models = tempfile::tempdir()?;
         let models = models.path();
         bundle(
             models,
-            "toy",
-            r#"{"parameters": 9, "scores": [{"split": "test",
-            "word_default": {"micro": {"f1": 0.99}}}]}"#,
+            "small",
+            r#"{"parameters": 114377, "scores": [{"split": "test",
+            "word_default": {"micro": {"f1": 0.89}}}]}"#,
         )?;
         bundle(models, "new", r#"{"parameters": 19000000}"#)?;
         bundle(
@@ -193,9 +191,9 @@ mod tests {
         fs::create_dir(models.join("empty"))?;
         let written = Manifest::write(models)?;
         let names: Vec<&str> = written.models.iter().map(|model| model.folder.as_str()).collect();
-        assert_eq!(names, ["good", "a-teacher", "new", "toy"]);
-        assert_eq!(written.models[1].role, Role::Teacher);
-        assert_eq!((written.models[0].f1, written.models[0].size_bytes()), (Some(0.88), 12));
+        assert_eq!(names, ["small", "good", "a-teacher", "new"]);
+        assert_eq!(written.models[2].role, Role::Teacher);
+        assert_eq!((written.models[1].f1, written.models[1].size_bytes()), (Some(0.88), 12));
         assert_eq!(Manifest::from_bytes(&store::read(&models.join(MANIFEST))?)?, written);
         fs::write(models.join("new/report.json"), "{}")?;
         store::tests::check_error(Manifest::of_folder(models), "expected a report");

@@ -70,7 +70,7 @@ def texts():
 
 
 def tag(binary, model, text, options):
-    command = [binary, "tag", "--json", "--quiet", "--model", str(ROOT / "models" / model)]
+    command = [binary, "tag", "--json", "--quiet", "--model", str(ROOT / "tests/fixtures/models" / model)]
     command += ["--aggregation", options["aggregation"], "--threshold", str(options["threshold"])]
     if options["constrained"]:
         command.append("--constrained")

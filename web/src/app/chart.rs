@@ -1,6 +1,5 @@
 //! Size against quality: a dot for each model that has both.
 
-use web::manifest::ModelEntry;
 use web::number::fixed;
 use web::protocol::Role;
 use web_sys::Element;
@@ -71,15 +70,13 @@ fn in_words(dot: &Dot) -> String {
     format!("{} ({}): {}, F1 {f1}.", dot.name, dot.role.name(), bytes(dot.size_bytes))
 }
 
-/// The models beside the page, and those that were dropped on it; toys only among themselves.
+/// The models beside the page, and those that were dropped on it.
 fn dots(app: &App) -> Vec<Dot> {
     let mut dots = Vec::new();
-    let is_real = |entry: &&ModelEntry| !entry.is_toy();
-    let has_real = app.manifest.models.iter().any(|entry| is_real(&entry));
     for role in Role::BOTH {
         let loaded = app.loaded(role);
         let millis = app.place(role).latencies.percentile(50);
-        for entry in app.manifest.of(role).filter(|entry| is_real(entry) || !has_real) {
+        for entry in app.manifest.of(role) {
             let Some(f1) = entry.f1 else { continue };
             let is_here = loaded.is_some_and(|loaded| loaded.name == entry.folder);
             let millis = millis.filter(|_| is_here);

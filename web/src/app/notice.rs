@@ -1,10 +1,9 @@
 //! Messages above the stage, read out by screen readers.
 
-use web::protocol::Role;
 use web_sys::Element;
 
 use super::dom::{Build, button, by_id, element};
-use super::state::{Origin, read};
+use super::state::read;
 
 /// Something went wrong; `action` is a way out.
 pub fn bad(message: &str, action: Option<(&str, fn())>) {
@@ -32,19 +31,8 @@ fn put(class: &str, message: &str, action: Option<(&str, fn())>) {
     board.child(&notice.child(&close));
 }
 
-/// Says so where the models are toys, and how to get real ones.
+/// Says so where there is no model, and how to get one.
 pub fn about_models() {
-    let is_toy = |role: Role| match read(|app| app.place(role).origin.clone()) {
-        Some(Origin::Manifest(entry)) => entry.is_toy(),
-        _ => false,
-    };
-    if is_toy(Role::Student) {
-        good(
-            "These are toys: a teacher and a student trained on 600 invented sentences, to show what \
-             the page does. For real ones, let `understudy export` write into models/, or drop a bundle \
-             here.",
-        );
-    }
     if read(|app| app.manifest.models.is_empty()) {
         good("There is no model beside this page. Drop a bundle that `understudy export` wrote.");
     }

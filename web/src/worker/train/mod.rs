@@ -74,7 +74,7 @@ pub async fn start(
         settings,
         lessons: settings::lessons(lessons),
         text,
-        rehearsal: rehearsal::sentences(&former).await?,
+        rehearsal: rehearsal::sentences().await?,
         is_taught: student.weights.is_some(),
     };
     let teaching = match &teacher {

@@ -8,31 +8,22 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
 
 use crate::worker::Stop;
-use crate::worker::model::Model;
 use crate::worker::scope::{global, reason};
 
 /// English sentences with people, places, organisations and other names.
-const ENGLISH: &str = "rehearsal.txt";
-/// Sentences of the invented language of the toys in this repository.
-const INVENTED: &str = "rehearsal-tiny.txt";
-/// A vocabulary below this size is that of a toy.
-const SMALL_VOCABULARY: usize = 2_000;
+const FILE: &str = "rehearsal.txt";
 
-/// The sentences for a student.
+/// The sentences.
 ///
 /// # Errors
 ///
 /// A file that cannot be had.
-pub async fn sentences(student: &Model) -> Result<Vec<String>, Stop> {
-    let name = match student.bundle.config.vocab_size < SMALL_VOCABULARY {
-        true => INVENTED,
-        false => ENGLISH,
-    };
+pub async fn sentences() -> Result<Vec<String>, Stop> {
     let failed = |message: String| Stop::Failed {
-        message: format!("{name}, which is rehearsed: {message}"),
+        message: format!("{FILE}, which is rehearsed: {message}"),
         can_retry: true,
     };
-    let response = JsFuture::from(global().fetch_with_str(name)).await;
+    let response = JsFuture::from(global().fetch_with_str(FILE)).await;
     let response: Response = response.map_err(|error| failed(reason(&error)))?.unchecked_into();
     if !response.ok() {
         return Err(failed(format!("the server answered {}", response.status())));
