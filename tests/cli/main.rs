@@ -8,6 +8,8 @@ mod hub_cache;
 mod hub_data;
 mod hub_faults;
 mod interruption;
+#[cfg(unix)]
+mod kills;
 mod mirror;
 mod shipped;
 mod smaller;

@@ -6,8 +6,11 @@ export const test = base.extend({
   // What a test expects to go wrong: parts of console errors.
   expectedErrors: [[], { option: true }],
 
-  server: async ({}, use) => {
-    const server = await serve();
+  // Whether the models are those that ship, and not toys.
+  shipped: [false, { option: true }],
+
+  server: async ({ shipped }, use) => {
+    const server = await serve(undefined, { shipped });
     await use(server);
     server.stop();
   },

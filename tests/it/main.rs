@@ -3,6 +3,7 @@
 mod curve_golden;
 mod forward_candle;
 mod forward_golden;
+mod hostile;
 mod lesson_run;
 mod lessons;
 mod losses_golden;

@@ -3,10 +3,10 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use tests::hostile::check_sentences;
 use understudy_shared::data::conll::{Sentence, read_conll};
 use understudy_shared::data::error::DataError;
 use understudy_shared::data::jsonl::read_jsonl;
-use understudy_shared::data::label::{LabelSet, Tag};
 use understudy_shared::data::text::read_text;
 
 const CONLL: &str = "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\r\nGerman JJ I-MISC\n\n\
@@ -16,25 +16,6 @@ const JSONL: &str = "{\"tokens\": [\"EU\", \"né\"], \"tags\": [\"B-ORG\", \"O\"
 const TEXT: &str = "\u{feff}One sentence.\r\n\n  Another – one.\n";
 
 type Reader = fn(&[u8]) -> Result<Vec<Sentence>, DataError>;
-
-/// What holds for all sentences that a reader lets through.
-fn check_sentences(sentences: &[Sentence]) {
-    assert!(!sentences.is_empty());
-    for Sentence { tokens, tags } in sentences {
-        assert_eq!(tokens.len(), tags.len());
-        assert!(!tokens.is_empty() && tokens.iter().all(|token| !token.trim().is_empty()));
-        let mut open = None;
-        for tag in tags {
-            let tag = Tag::parse(tag).expect("a reader lets only tags through");
-            if let Tag::Inside(entity_type) = tag {
-                assert_eq!(open, Some(entity_type), "`I-` continues an entity in BIO");
-            }
-            open = tag.entity_type();
-        }
-    }
-    let tags = sentences.iter().flat_map(|sentence| &sentence.tags);
-    LabelSet::from_tags(tags.map(String::as_str)).expect("tags of a file make a label set");
-}
 
 fn read_with_all(bytes: &[u8]) {
     for reader in [read_conll as Reader, read_jsonl] {

@@ -1,1 +1,3 @@
-//! Nothing to use from here: the tests of this package are in `it/`.
+//! What the tests in `it/` and the fuzz targets in `fuzz/` have in common.
+
+pub mod hostile;
