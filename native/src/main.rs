@@ -12,6 +12,7 @@ mod labelling;
 mod preset;
 mod preset_file;
 mod progress;
+mod reading;
 mod report;
 mod runner;
 mod shipped;

@@ -1,6 +1,6 @@
 //! What a command line means: each flag, else the preset's value.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use understudy_shared::data::align::Continuation;
 use understudy_shared::data::batch::BatchBudget;
 use understudy_shared::data::example::ExampleOptions;
@@ -70,10 +70,12 @@ pub fn student(args: &DistillArgs, teacher: &BertConfig) -> Result<BertConfig> {
     let mut default = BertConfig::reference_student();
     if matches!(args.init, Some(InitName::Embeddings | InitName::Layers)) {
         default.max_position_embeddings = teacher.max_position_embeddings;
+        default.type_vocab_size = teacher.type_vocab_size;
     }
     if args.init == Some(InitName::Layers) {
         default.hidden_size = teacher.hidden_size;
         default.num_attention_heads = teacher.num_attention_heads;
+        default.layer_norm_eps = teacher.layer_norm_eps;
     }
     let student = BertConfig {
         vocab_size: teacher.vocab_size,
@@ -93,7 +95,11 @@ pub fn student(args: &DistillArgs, teacher: &BertConfig) -> Result<BertConfig> {
         embedding_rank: args.embedding_rank,
         ..default
     };
-    student.check()?;
+    // It stands in no file yet.
+    student.check().map_err(|error| {
+        let told = error.to_string();
+        anyhow!("the student: {}", told.strip_prefix("config.json: ").unwrap_or(&told))
+    })?;
     Ok(student)
 }
 

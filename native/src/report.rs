@@ -55,8 +55,6 @@ pub struct Comparison {
 pub struct Compared {
     /// Values, the head's included.
     pub parameters: usize,
-    /// Size of the weights file.
-    pub size_bytes: usize,
     /// Read of the held-out text.
     pub subwords_per_second: f64,
 }
@@ -165,13 +163,12 @@ impl Comparison {
     }
 
     /// Names and values of student and teacher; how many times as fast the student is stands last.
-    fn rows(&self) -> [(&'static str, [String; 2]); 4] {
+    fn rows(&self) -> [(&'static str, [String; 2]); 3] {
         let Self { student, teacher } = self;
         let both = |of: fn(&Compared) -> String| [of(student), of(teacher)];
         let ratio = student.subwords_per_second / teacher.subwords_per_second;
         [
             ("parameters", both(|model| format!("{:.1} M", model.parameters as f64 / 1e6))),
-            ("weights", both(|model| format!("{:.1} MB", model.size_bytes as f64 / 1e6))),
             ("sub-words/s", both(|model| format!("{:.0}", model.subwords_per_second))),
             ("speed", [format!("{ratio:.2} ×"), "1 ×".to_owned()]),
         ]

@@ -1,5 +1,6 @@
 //! A training run: its folder, log, checkpoints, best bundle and report, around `train::fit`.
 
+mod outcome;
 mod recorder;
 
 use std::collections::BTreeMap;
@@ -27,9 +28,11 @@ use crate::cli::TrainArgs;
 use crate::dataset::{self, Splits};
 use crate::device;
 use crate::hub::Origin;
+use crate::progress::print_line;
 pub use crate::report::Compared;
 use crate::report::FileHash;
 use crate::store::{self, LogFile, RUN_CONFIG, RunFolder};
+pub use outcome::Outcome;
 use recorder::Recorder;
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -130,7 +133,7 @@ pub fn stop_flag() -> Arc<AtomicBool> {
             if raised.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
-            eprintln!("stopping as soon as nothing is lost; once more stops at once");
+            print_line("stopping as soon as nothing is lost; once more stops at once");
         });
         flag
     };
@@ -138,8 +141,8 @@ pub fn stop_flag() -> Arc<AtomicBool> {
 }
 
 /// Trains `model`, on a device with autodiff and with its first weights, from the start or from the
-/// last checkpoint, and writes the report.
-pub fn train(job: Job<'_>, model: Trainee) -> Result<()> {
+/// last checkpoint, writes the report, and gives what is to be said.
+pub fn train(job: Job<'_>, model: Trainee) -> Result<Outcome> {
     let args = job.args;
     let folder = RunFolder::create(job.out, args.resume)?;
     let snapshot = snapshot(&job);
@@ -171,7 +174,7 @@ fn attempt(
     Trainee { classifier, projections }: Trainee,
     snapshot: &Value,
     continues: bool,
-) -> Result<()> {
+) -> Result<Outcome> {
     let parameters = classifier.num_params();
     let model = Trainee { classifier: classifier.with_feed(device::feed()), projections };
     let optimizer = AdamW::new(job.config.optimizer, device::placement());
@@ -212,10 +215,10 @@ fn attempt(
     })?;
     if ending == Ending::Stopped {
         drop(recorder);
-        eprintln!(
+        print_line(&format!(
             "stopped at step {} of {steps}; continue with the same command and --resume",
             state.progress.step
-        );
+        ));
         std::process::exit(130);
     }
     drop(state);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::hub::{Hub, Source};
 use crate::store;
-pub use manifest::{MANIFEST, Manifest, Role};
+pub use manifest::{MANIFEST, Manifest, Role, is_plain};
 
 /// The model to tag with: the one that was named, or the student that ships.
 ///
@@ -34,7 +34,7 @@ pub fn folder() -> Option<PathBuf> {
     Some(below_here.unwrap_or(&found).to_path_buf())
 }
 
-/// The first model of a role in the manifest.
+/// The model of a role that ships, which is called as its role, or else the best one in the manifest.
 ///
 /// # Errors
 ///
@@ -54,7 +54,8 @@ pub fn find(role: Role) -> Result<Source> {
     let path = models.join(MANIFEST);
     let manifest =
         Manifest::from_bytes(&store::read(&path)?).with_context(|| path.display().to_string())?;
-    let model = manifest.models.into_iter().find(|model| model.role == role);
+    let of_role = || manifest.models.iter().filter(|model| model.role == role);
+    let model = of_role().find(|model| model.folder == name).or_else(|| of_role().next());
     let model = model
         .with_context(|| format!("{}: no {name} in it; expected {flag} DIR", path.display()))?;
     let folder = models.join(&model.folder);

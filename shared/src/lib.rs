@@ -23,7 +23,7 @@
 //! | [`train`] | schedule, AdamW, clipping, where examples come from, what is trained, and the one training loop; lessons for a student that is in use |
 //!
 //! The crate does no IO and reads no clock or environment: bytes go in, bytes come out. Threads are
-//! used in [`host::parallel`] alone, and no result depends on how many there are.
+//! used in [`host`] alone, and no result depends on how many there are.
 //! Every read of a tensor is `async`, because a blocking read panics on WebGPU.
 
 pub mod checkpoint;

@@ -295,10 +295,14 @@ fn settings_out_of_range() {
             "--init embeddings --hidden-size 96 --num-attention-heads 2",
             "the student is 96 wide, its",
         ),
-        ("--init layers", "the student's hidden_size is 384, its teacher's 64; expected the same"),
+        (
+            "--init layers",
+            "the student's num_hidden_layers is 6, its teacher's 2; expected as many",
+        ),
+        ("--init layers --hidden-size 32", "the student's hidden_size is 32, its teacher's 64"),
         ("--token-dropout 1", "--token-dropout 1: expected 0 up to but not including 1"),
         ("--mention-copies 1001", "--mention-copies 1001: expected 0 to 1000"),
-        ("--preset none", "--preset none: expected seed, conll2003, best or a file of flags"),
+        ("--preset none", "--preset none: expected seed, conll2003, best, text or a file of flags"),
     ];
     for (flags, expected) in cases {
         let arguments =

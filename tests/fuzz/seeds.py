@@ -77,7 +77,7 @@ SEEDS = {
             "aggregation": "first", "constrained": True, "threshold": 0.5}}}}),
         json.dumps({"id": 4, "command": {"train": {"settings": {
             "scope": "last:1", "learning_rate": 1e-3, "steps": 5, "batch_size": 4, "rehearsal": 0.5,
-            "temperature": 2, "alpha": 0.5, "seed": 1}, "lessons": [lesson], "text": ["a"]}}}),
+            "temperature": 2, "alpha": 0.5, "seed": 1}, "lessons": [lesson], "text": "a"}}}),
         json.dumps({"id": 5, "command": "reset"}), json.dumps({"id": 6, "command": {"kept": {"load": {"id": "x"}}}}),
         json.dumps({"id": 1, "answer": {"failed": {"message": "no", "can_retry": False}}}),
         json.dumps({"id": 1, "answer": {"progress": {"stage": "tag", "done": 1, "total": 2}}}),

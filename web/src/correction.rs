@@ -5,11 +5,36 @@
 
 use std::ops::Range;
 
+use crate::colour::plain_type;
 use crate::order::order;
-use crate::protocol::LessonSpan as Span;
+use crate::protocol::{Entity, LessonSpan as Span};
 
 /// Half-open bytes of a word.
 pub type Word = (usize, usize);
+
+/// Entities as whole words: with some aggregations they begin and end inside words, and without any each
+/// sub-word stands alone under its label. What continues a word or an entity (`I-`) belongs to what was there.
+pub fn by_words(words: &[Word], entities: &[Entity]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    // One past the last word of the last span.
+    let mut end = 0;
+    for Entity { entity_type, place, .. } in entities {
+        let own = touched(words, place.start_byte..place.end_byte);
+        let Some(bytes) = bytes(words, &(own.start.max(end)..own.end)) else { continue };
+        let plain = plain_type(entity_type);
+        let goes_on = own.start <= end && entity_type.starts_with("I-");
+        match spans.last_mut().filter(|last| goes_on && last.entity_type == plain) {
+            Some(last) => last.end_byte = bytes.end,
+            None => spans.push(Span {
+                entity_type: plain.to_owned(),
+                start_byte: bytes.start,
+                end_byte: bytes.end,
+            }),
+        }
+        end = own.end;
+    }
+    spans
+}
 
 /// The words that a range of bytes touches, or none.
 pub fn touched(words: &[Word], bytes: Range<usize>) -> Range<usize> {

@@ -1,6 +1,6 @@
 //! What was tagged, as JSON, as CoNLL columns and as a page of its own.
 
-use crate::colour::plain_type;
+use crate::correction::by_words;
 use crate::json::{Json, Wire};
 use crate::protocol::{Entity, Tagged};
 
@@ -58,22 +58,29 @@ impl Format {
 fn to_json(text: &str, tagged: &[&Tagged]) -> String {
     let mut fields = vec![("text", text.to_owned().to_json())];
     for tagged in tagged {
-        let entities = tagged.entities.iter().map(|entity| entity_json(text, entity)).collect();
+        // Characters are counted once, for entities stand in the order of the text.
+        let mut counted = (0, 0);
+        let mut char_at = |byte: usize| {
+            let (before, count) = if counted.0 <= byte { counted } else { (0, 0) };
+            counted = (byte, count + text[before..byte].chars().count());
+            counted.1
+        };
+        let entity = |entity| entity_json(text, entity, &mut char_at);
+        let entities = tagged.entities.iter().map(entity).collect();
         fields.push((tagged.role.name(), Json::List(entities)));
     }
     Json::object(fields).to_lines() + "\n"
 }
 
-fn entity_json(text: &str, entity: &Entity) -> Json {
+fn entity_json(text: &str, entity: &Entity, char_at: &mut impl FnMut(usize) -> usize) -> Json {
     let place = entity.place;
-    let char_at = |byte: usize| text[..byte].chars().count().to_json();
     Json::object(vec![
         ("entity_type", entity.entity_type.to_json()),
         ("text", text[place.start_byte..place.end_byte].to_owned().to_json()),
         ("start_byte", place.start_byte.to_json()),
         ("end_byte", place.end_byte.to_json()),
-        ("start_char", char_at(place.start_byte)),
-        ("end_char", char_at(place.end_byte)),
+        ("start_char", char_at(place.start_byte).to_json()),
+        ("end_char", char_at(place.end_byte).to_json()),
         ("start_utf16", place.start_utf16.to_json()),
         ("end_utf16", place.end_utf16.to_json()),
         ("score", ((f64::from(entity.score) * 1e4).round() / 1e4).to_json()),
@@ -84,19 +91,20 @@ fn entity_json(text: &str, entity: &Entity) -> Json {
 fn to_conll(text: &str, tagged: &Tagged) -> String {
     let mut columns = String::new();
     let mut last_end = 0;
-    let mut entities = tagged.entities.iter().peekable();
+    let spans = by_words(&tagged.words, &tagged.entities);
+    let mut entities = spans.iter().peekable();
     for (start, end) in &tagged.words {
         if text[last_end..*start].contains('\n') && !columns.is_empty() {
             columns.push('\n');
         }
         last_end = *end;
-        while entities.peek().is_some_and(|entity| entity.place.end_byte <= *start) {
+        while entities.peek().is_some_and(|entity| entity.end_byte <= *start) {
             entities.next();
         }
-        let inside = entities.peek().filter(|entity| entity.place.start_byte < *end);
+        let inside = entities.peek().filter(|entity| entity.start_byte < *end);
         let tag = inside.map_or("O".to_owned(), |entity| {
-            let is_first = entity.place.start_byte >= *start;
-            format!("{}-{}", if is_first { 'B' } else { 'I' }, plain_type(&entity.entity_type))
+            let is_first = entity.start_byte >= *start;
+            format!("{}-{}", if is_first { 'B' } else { 'I' }, entity.entity_type)
         });
         columns += &format!("{} {tag}\n", &text[*start..*end]);
     }

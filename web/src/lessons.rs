@@ -17,12 +17,16 @@ pub type Lessons = Vec<Rc<Lesson>>;
 /// With another lesson, in the place of the one of the same text.
 pub fn with(lessons: &[Rc<Lesson>], lesson: Lesson) -> Lessons {
     let mut lessons = lessons.to_vec();
+    put(&mut lessons, lesson);
+    lessons
+}
+
+fn put(lessons: &mut Lessons, lesson: Lesson) {
     match lessons.iter_mut().find(|own| own.text == lesson.text) {
         Some(own) if **own == lesson => {}
         Some(own) => *own = Rc::new(lesson),
         None => lessons.push(Rc::new(lesson)),
     }
-    lessons
 }
 
 /// The lines of a text that are not blank, as half-open bytes without the space around them.
@@ -66,7 +70,7 @@ pub fn corrected(
     let mut all = lessons.to_vec();
     for (start, end) in lines(text) {
         if !inside(before, start, end).eq(inside(after, start, end)) {
-            all = with(&all, lesson(text, after, start, end));
+            put(&mut all, lesson(text, after, start, end));
         }
     }
     all
@@ -74,8 +78,15 @@ pub fn corrected(
 
 /// Lessons with every line of a text as it is marked.
 pub fn accepted(text: &str, spans: &[LessonSpan], lessons: &[Rc<Lesson>]) -> Lessons {
-    let each = lines(text).into_iter();
-    each.fold(lessons.to_vec(), |all, (start, end)| with(&all, lesson(text, spans, start, end)))
+    let mut all = lessons.to_vec();
+    for (start, end) in lines(text) {
+        put(&mut all, lesson(text, spans, start, end));
+        // The rest of a text that is too long changes nothing: the list is refused.
+        if all.len() > MOST {
+            break;
+        }
+    }
+    all
 }
 
 /// Of spans in the order of the text, those that are inside a part of it. A long text has thousands of both

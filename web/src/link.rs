@@ -25,7 +25,8 @@ impl Link {
     pub fn parse(hash: &str) -> Self {
         let mut link = Self::default();
         for pair in hash.trim_start_matches('#').split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // A place in the page, such as `#text`, has no value.
+            let Some((name, value)) = pair.split_once('=') else { continue };
             let value = decode(value);
             match name {
                 "text" => link.text = Some(value),

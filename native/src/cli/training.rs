@@ -49,7 +49,8 @@ pub struct DistillArgs {
     /// --data none, else 8,500 sentences of Wikipedia that are in the program]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
-    /// Folder of the run: log, checkpoints, best bundle, report
+    /// Folder of the run: log, checkpoints, best bundle, report. Of a student of the teacher that ships,
+    /// models/my-NAME becomes a copy in eight bits, which the page lists
     #[arg(long, value_name = "RUN", default_value = "runs/student")]
     pub out: PathBuf,
     /// A file of flags (TOML), or the name of one that ships (seed, conll2003, best, text); typed flags

@@ -2,10 +2,12 @@
 
 mod text_alone;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use burn::module::Module;
+use serde_json::Value;
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::compress::frequency::TokenCounts;
 use understudy_shared::compress::student_fit::{check_embeddings, check_layers};
@@ -17,14 +19,16 @@ use understudy_shared::train::plan::total_steps;
 use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;
-use crate::cli::{DistillArgs, InitName};
+use crate::cli::{DistillArgs, DtypeName, ExportArgs, InitName};
+use crate::command::export;
 use crate::corpus::Corpus;
 use crate::dataset::{self, Splits};
 use crate::hub::{Hub, Source};
 use crate::labelling::{Labelling, Shard};
+use crate::progress::print_line;
 use crate::runner::{self, Compared, Job};
 use crate::shipped::{self, Role};
-use crate::store::RunFolder;
+use crate::store::{self, RunFolder};
 use crate::text_file::TextFile;
 use crate::{device, preset};
 
@@ -34,7 +38,7 @@ const SAMPLE: usize = 1024;
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
     let mut config = preset::distill(args)?;
-    check_text_ratio(args)?;
+    check_material(args)?;
     RunFolder::check(&args.out, args.train.resume)?;
     let hub = Hub::for_run(&args.train.common, &args.out, args.train.resume)?;
     let source = match &args.teacher {
@@ -84,7 +88,6 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     }
     let compared = teacher_speed.map(|subwords_per_second| Compared {
         parameters: teacher.num_params(true),
-        size_bytes: files.weights.len(),
         subwords_per_second,
     });
     let labels = teacher.labels.clone();
@@ -119,24 +122,88 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         inputs,
         origins: [source.origin, data.and_then(|data| data.origin)].into_iter().flatten().collect(),
     };
-    runner::train(job, model)?;
-    match args.teacher {
-        None => text_alone::show(args),
-        Some(_) => Ok(()),
-    }
+    let outcome = runner::train(job, model)?;
+    let page = match args.teacher {
+        None => for_the_page(args, &source.folder)?,
+        Some(_) => None,
+    };
+    outcome.announce(page.as_deref())
 }
 
-/// A ratio needs both of what it is the ratio of.
-fn check_text_ratio(args: &DistillArgs) -> Result<()> {
-    ensure!(
-        args.text_ratio.is_none() || !args.text.is_empty(),
-        "--text-ratio without text: expected --text FILE too"
-    );
+/// That settings about labels, and about labels and text, have what they are about.
+fn check_material(args: &DistillArgs) -> Result<()> {
+    let ratio = match &args.preset {
+        Some(preset) => {
+            format!("a ratio of text to labelled text (--text-ratio, or of --preset {preset})")
+        }
+        None => "--text-ratio".to_owned(),
+    };
     ensure!(
         args.text_ratio.is_none() || args.data.is_some(),
-        "--text-ratio without labelled text, of which it says how much there is: expected --data DIR too"
+        "{ratio} without labelled text: expected --data DIR too"
     );
+    ensure!(
+        args.text_ratio.is_none() || !args.text.is_empty(),
+        "{ratio} without text: expected --text FILE too"
+    );
+    if args.data.is_none() {
+        ensure!(
+            args.train.mention_copies.unwrap_or(0) == 0,
+            "--mention-copies without labelled text: expected --data DIR too"
+        );
+        let is_blind = args.alpha == Some(0.0) && args.final_alpha.is_none_or(|alpha| alpha == 0.0);
+        ensure!(
+            !is_blind || args.hidden_weight.unwrap_or(0.0) > 0.0,
+            "--alpha 0 without labelled text leaves nothing to learn from: expected --data DIR too, or a \
+             larger alpha"
+        );
+    }
     Ok(())
+}
+
+/// Puts the finished student beside the models that ship, in eight bits, where the page lists it; where
+/// it is then, if there is such a place.
+fn for_the_page(args: &DistillArgs, teacher: &Path) -> Result<Option<PathBuf>> {
+    let Some(models) = shipped::folder() else { return Ok(None) };
+    let name = args.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = if shipped::is_plain(&name) { name } else { "student".to_owned() };
+    let best = args.out.join(runner::BEST);
+    let weights = store::sha256_hex(&store::read(&best.join("model.safetensors"))?);
+    let names = (1..).map(|number| match number {
+        1 => format!("my-{name}"),
+        _ => format!("my-{name}-{number}"),
+    });
+    for folder in names.map(|name| models.join(name)) {
+        if folder.exists() {
+            let report = fs::read(folder.join("report.json")).unwrap_or_default();
+            let report: Value = serde_json::from_slice(&report).unwrap_or_default();
+            // A run that is continued after its end makes nothing new.
+            if report["source"]["sha256"] == weights.as_str() {
+                return Ok(Some(folder));
+            }
+            continue;
+        }
+        let text = match args.text.as_slice() {
+            [] => "sentences of Wikipedia (CC BY-SA 4.0, native/text/README.md)".to_owned(),
+            _ => "the text that is named above".to_owned(),
+        };
+        let teacher = teacher.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        export::write(&ExportArgs {
+            model: best,
+            labels: None,
+            dtype: DtypeName::Int8,
+            dense: false,
+            data: None,
+            trained_on: Some(format!(
+                "It learned from {text}, labelled by the teacher `{teacher}`, whose own text and licence its \
+                 model card names; the conditions of both are this model's too."
+            )),
+            out: folder.clone(),
+            common: args.train.common.clone(),
+        })?;
+        return Ok(Some(folder));
+    }
+    Ok(None)
 }
 
 /// What a run from text alone is made of, and what there is besides.
@@ -146,13 +213,13 @@ fn greet(args: &DistillArgs, source: &Source, texts: &[TextFile]) {
     }
     let names: Vec<&str> = texts.iter().map(|text| text.file.path.as_str()).collect();
     let sentences: usize = texts.iter().map(|text| text.sentences).sum();
-    eprintln!(
+    print_line(&format!(
         "teacher: {}\ntext: {}, {sentences} sentences, the last of them held out\n\
          with labelled text (--data conll2003 --text FILE… --preset best) a student becomes better, see \
          README.md",
         source.folder.display(),
         names.join(", "),
-    );
+    ));
 }
 
 /// A student with its first weights.
@@ -172,7 +239,10 @@ fn new_student(
         }
         Some(InitName::Layers) => {
             if !args.train.common.quiet {
-                eprintln!("cutting the teacher's layers, as {} sentences use them", sample.len());
+                let sentences = sample.len();
+                print_line(&format!(
+                    "cutting the teacher's layers, as {sentences} sentences use them"
+                ));
             }
             pollster::block_on(init_layers(student, config, model, theirs, counts, sample))?
         }
@@ -234,7 +304,7 @@ fn label(
     let labelled = labelling.counts();
     if !quiet && labelled.all_kept() {
         let whence = if labelled.kept == 0 { "from" } else { "kept in" };
-        eprintln!("teacher logits: {whence} {}", labelling.folder().display());
+        print_line(&format!("teacher logits: {whence} {}", labelling.folder().display()));
     }
     Ok((corpus, counts, sample))
 }

@@ -1,20 +1,17 @@
 //! `evaluate`: the four scores of a model on a labelled file.
 
-use std::sync::atomic::Ordering;
-use std::time::Instant;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use understudy_shared::data::example::ExampleOptions;
 use understudy_shared::metric::conlleval::predictions_conll;
-use understudy_shared::train::evaluate::{DecodingScore, evaluate, word_tags};
+use understudy_shared::train::evaluate::{DecodingScore, word_tags};
 
 use super::{print, scores_json, scores_table};
 use crate::bundle_dir::BundleDir;
 use crate::cli::EvaluateArgs;
 use crate::hub::Hub;
-use crate::progress::Progress;
-use crate::{dataset, device, preset, runner, shipped, store};
+use crate::reading::Reading;
+use crate::{dataset, device, preset, shipped, store};
 
 /// Evaluates.
 pub fn run(args: &EvaluateArgs) -> Result<()> {
@@ -29,28 +26,18 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let max_length = args.max_length.min(most);
     let options = ExampleOptions { max_length, context: max_length / 4, ..Default::default() };
     let set = dataset::labelled_set(labelled, &bundle.tokenizer, &bundle.labels, &options)?;
-    let subwords: usize = set.examples.iter().map(|example| example.input_ids.len()).sum();
-    let stop = runner::stop_flag();
-    let pad = bundle.config.pad_token_id;
     let decoding = preset::decoding(args.decoding);
-    let (evaluation, seconds) = device::retry(args.common.quiet, || {
-        let mut progress = Progress::count(args.common.quiet, "sentences", set.examples.len());
-        let start = Instant::now();
-        let model = bundle.model.clone().with_feed(device::feed());
-        let advance = |subwords| {
-            progress.advance(1, subwords);
-            !stop.load(Ordering::Relaxed)
-        };
-        let evaluation = evaluate(&model, &bundle.labels, &set, pad, decoding, advance);
-        let evaluation = pollster::block_on(evaluation);
-        let evaluation = evaluation.context("stopped before the end; nothing was scored")?;
-        Ok((evaluation, start.elapsed().as_secs_f64()))
+    let how = Reading { label: "sentences", quiet: args.common.quiet, decoding };
+    let (evaluation, speed) = device::retry(args.common.quiet, || {
+        let read = how.read(&bundle.model, &bundle.labels, &set, bundle.config.pad_token_id);
+        read.context("stopped before the end; nothing was scored")
     })?;
+    let subwords: usize = set.examples.iter().map(|example| example.input_ids.len()).sum();
+    let seconds = subwords as f64 / speed;
     if let Some(path) = &args.predictions {
         let tags = word_tags(&evaluation.predictions, &bundle.labels);
         store::write_atomic(path, predictions_conll(&set.sentences, &tags).as_bytes())?;
     }
-    let speed = subwords as f64 / seconds;
     let decodings = evaluation.decodings(&set, &bundle.labels);
     if args.common.json {
         let mut object = scores_json(&evaluation.scores);

@@ -8,14 +8,15 @@ use understudy_shared::checkpoint::bundle::{Bundle, to_files};
 use understudy_shared::checkpoint::weights::{StoredAs, read_back};
 use understudy_shared::compress::factorize::densify;
 use understudy_shared::infer::decode::Decoding;
-use understudy_shared::train::evaluate::{LabelledSet, SplitScores, evaluate};
+use understudy_shared::train::evaluate::{LabelledSet, SplitScores};
 
 use super::{print, scores_json};
 use crate::bundle_dir::BundleDir;
 use crate::cli::{DtypeName, ExportArgs};
 use crate::dataset::Split;
 use crate::hub::Hub;
-use crate::progress::Progress;
+use crate::progress::print_line;
+use crate::reading::Reading;
 use crate::report::FileHash;
 use crate::shipped::{MANIFEST, Manifest};
 use crate::{dataset, device, preset, store};
@@ -67,7 +68,7 @@ pub fn write(args: &ExportArgs) -> Result<Value> {
             .map(|set| (file, set))
     });
     let data = data.transpose()?;
-    let before = data.as_ref().map(|(_, set)| score(args, "before", &bundle, set));
+    let before = data.as_ref().map(|(_, set)| score(args, "before", &bundle, set)).transpose()?;
     if args.dense {
         let dense = pollster::block_on(densify(bundle.model, &bundle.config));
         let (model, config) = dense.with_context(|| args.model.display().to_string())?;
@@ -85,10 +86,13 @@ pub fn write(args: &ExportArgs) -> Result<Value> {
     let [(_, config), (_, weights), ..] = &written;
     let exported = BundleDir::of_parts(&args.out, config, &files.tokenizer, weights);
     let exported = exported.load(&device::device()).context("the export cannot be read back")?;
-    let scores = data.zip(before).map(|((data, set), before)| {
-        let after = scores_json(&score(args, "after", &exported, &set));
-        Scores { data, before: scores_json(&before), after }
-    });
+    let scores = match data.zip(before) {
+        Some(((data, set), before)) => {
+            let after = scores_json(&score(args, "after", &exported, &set)?);
+            Some(Scores { data, before: scores_json(&before), after })
+        }
+        None => None,
+    };
     let source = files.weights_hash();
     let report = ExportReport {
         parameters: bundle.num_params(true),
@@ -106,20 +110,22 @@ pub fn write(args: &ExportArgs) -> Result<Value> {
     store::write_dir_atomic(&args.out, &written)?;
     // Where there is a list of models, the new one is in it.
     let beside = args.out.parent().filter(|folder| folder.join(MANIFEST).is_file());
-    beside.map(Manifest::write).transpose()?;
+    if let Some(Err(error)) = beside.map(Manifest::write) {
+        print_line(&format!("the list of models beside it stays as it was: {error:#}"));
+    }
     Ok(report)
 }
 
-fn score(args: &ExportArgs, name: &str, bundle: &Bundle, set: &LabelledSet) -> SplitScores {
-    let mut progress = Progress::count(args.common.quiet, name, set.examples.len());
-    let pad = bundle.config.pad_token_id;
-    let advance = |subwords| {
-        progress.advance(1, subwords);
-        true
-    };
-    let evaluation =
-        evaluate(&bundle.model, &bundle.labels, set, pad, Decoding::default(), advance);
-    pollster::block_on(evaluation).expect("nothing stops it").scores
+fn score(
+    args: &ExportArgs,
+    label: &str,
+    bundle: &Bundle,
+    set: &LabelledSet,
+) -> Result<SplitScores> {
+    let how = Reading { label, quiet: args.common.quiet, decoding: Decoding::default() };
+    let read = how.read(&bundle.model, &bundle.labels, set, bundle.config.pad_token_id);
+    let (evaluation, _) = read.context("stopped before the end; nothing was written")?;
+    Ok(evaluation.scores)
 }
 
 /// `report.json` of the run that made the model, without its curve, which is most of it, and without
@@ -138,16 +144,33 @@ fn training_report(files: &BundleDir) -> Result<Option<Value>> {
     if let Some(object) = report.as_object_mut() {
         object.remove("curve");
     }
-    if let Some(command) = report["command"].as_str() {
-        let words: Vec<String> = command.split(' ').map(file_name).collect();
-        report["command"] = words.join(" ").into();
-    }
+    // What is from the hub has no place on this machine, and is named in full.
+    let mut repositories = Vec::new();
     for file in report["data"].as_array_mut().into_iter().flatten() {
         if let Some(path) = file["path"].as_str() {
-            file["path"] = file_name(path).into();
+            match repository(path) {
+                Some(repository) => repositories.push(repository.to_owned()),
+                None => file["path"] = file_name(path).into(),
+            }
         }
     }
+    if let Some(command) = report["command"].as_str() {
+        let is_id = |word: &str| {
+            let id = word.split_once('@').map_or(word, |(id, _)| id);
+            repositories.iter().any(|repository| repository == id)
+        };
+        let shown = |word| if is_id(word) { word.to_owned() } else { file_name(word) };
+        let words: Vec<String> = command.split(' ').map(shown).collect();
+        report["command"] = words.join(" ").into();
+    }
     Ok(Some(report))
+}
+
+/// The repository of a file of the hub as reports name it: `owner/name` of `owner/name@COMMIT/file`.
+fn repository(path: &str) -> Option<&str> {
+    let (id, rest) = path.split_once('@')?;
+    let commit = rest.split('/').next()?;
+    (commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
 /// What stands behind the last slash, or before one at the end.
@@ -178,6 +201,16 @@ mod tests {
             [("a/b/c.txt", "c.txt"), ("a\\b", "b"), ("a/best/", "best"), ("--x", "--x")]
         {
             assert_eq!(file_name(path), name);
+        }
+    }
+
+    #[test]
+    fn what_is_from_the_hub_is_named_in_full() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let path = format!("dslim/bert-base-NER@{commit}/model.safetensors");
+        assert_eq!(repository(&path), Some("dslim/bert-base-NER"));
+        for path in ["me@home/model.safetensors", "runs/best/config.json", "a@b"] {
+            assert_eq!(repository(path), None);
         }
     }
 }

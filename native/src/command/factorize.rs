@@ -101,7 +101,8 @@ fn count(
     if let Some(folder) = &args.data {
         let train = dataset::read_train(&hub.data(folder, dataset::files_of)?)?;
         for sentence in &train.sentences {
-            counts.add(tokenizer.encode_words(&sentence.tokens)?.ids);
+            let subwords = tokenizer.encode_words(&sentence.tokens)?;
+            counts.add(tokenizer.frame(subwords.ids.into_iter()));
         }
         files.push(train.file);
     }

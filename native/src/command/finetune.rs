@@ -62,7 +62,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         inputs,
         origins: [base.origin, data.origin].into_iter().flatten().collect(),
     };
-    runner::train(job, Trainee::new(bundle.model))
+    runner::train(job, Trainee::new(bundle.model))?.announce(None)
 }
 
 fn load(

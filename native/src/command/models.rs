@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::print;
 use crate::cli::ModelsArgs;
+use crate::progress::print_line;
 use crate::shipped::{self, Manifest, Role};
 
 /// Lists.
@@ -12,7 +13,8 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
     let folder = args.folder.clone().or_else(shipped::folder).context(
         "no models/manifest.json in this folder or above it; expected the folder with the bundles",
     )?;
-    let manifest = Manifest::write(&folder)?;
+    let (manifest, left_out) = Manifest::write(&folder)?;
+    left_out.iter().for_each(|reason| print_line(&format!("left out: {reason}")));
     if args.common.json {
         return print(&json!(manifest).to_string());
     }

@@ -83,7 +83,7 @@ impl Split {
 ///
 /// # Errors
 ///
-/// A repository without a train and a valid split, and without a test split alone.
+/// A repository without a file of any split, or with those of several data sets.
 pub fn files_of(names: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for split in [Split::Train, Split::Valid, Split::Test] {

@@ -14,26 +14,30 @@ pub(super) fn loss_chart(report: &Report) -> Chart {
         .iter()
         .filter_map(|point| Some((point.step as f64, point.loss?)))
         .collect();
-    let description = loss_description(&smooth, &dev);
+    let description = loss_description(&smooth, &dev, report.dev_name());
     let label = if dev.is_empty() { "" } else { "training" };
     let mut series = vec![
         Series { label: String::new(), stroke: Stroke::Faint, points: raw },
         Series { label: label.to_owned(), stroke: Stroke::Solid, points: smooth },
     ];
     if !dev.is_empty() {
-        series.push(Series { label: "dev".to_owned(), stroke: Stroke::Dashed, points: dev });
+        series.push(Series {
+            label: report.dev_name().to_owned(),
+            stroke: Stroke::Dashed,
+            points: dev,
+        });
     }
     chart("loss", "Loss by step", description, "loss", true, series)
 }
 
-fn loss_description(smooth: &[(f64, f64)], dev: &[(f64, f64)]) -> String {
+fn loss_description(smooth: &[(f64, f64)], dev: &[(f64, f64)], dev_name: &str) -> String {
     let mut description = "Training loss".to_owned();
     if let (Some(first), Some(last)) = (smooth.first(), smooth.last()) {
         let (from, to) = (first.1, last.1);
         write!(description, " goes from {from:.4} to {to:.4} in {} steps", last.0).ok();
     }
     if let Some(last) = dev.last() {
-        write!(description, "; dev loss ends at {:.4}", last.1).ok();
+        write!(description, "; that on {dev_name} ends at {:.4}", last.1).ok();
     }
     description + "."
 }
@@ -43,8 +47,9 @@ pub(super) fn f1_chart(report: &Report) -> Chart {
     let points = evaluations.iter().map(|point| (point.step as f64, point.f1)).collect();
     let series = Series { label: String::new(), stroke: Stroke::Dotted, points };
     let best = evaluations.iter().find(|point| point.best);
-    let description = best.map_or("F1 on the dev split.".to_owned(), |best| {
-        format!("F1 on the dev split; the best is {} after epoch {}.", score(best.f1), best.epoch)
+    let dev = report.dev_name();
+    let description = best.map_or(format!("F1 on {dev}."), |best| {
+        format!("F1 on {dev}; the best is {} after epoch {}.", score(best.f1), best.epoch)
     });
     let mark = best.map(|best| {
         let text = format!("best {}, epoch {}", score(best.f1), best.epoch);

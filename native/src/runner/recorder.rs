@@ -11,16 +11,16 @@ use understudy_shared::checkpoint::bundle::to_files;
 use understudy_shared::checkpoint::weights::{NamedTensor, StoredAs};
 use understudy_shared::infer::decode::Decoding;
 use understudy_shared::metric::conlleval::predictions_conll;
-use understudy_shared::train::evaluate::{SplitScores as Scored, evaluate, word_tags};
+use understudy_shared::train::evaluate::{SplitScores as Scored, word_tags};
 use understudy_shared::train::fit::{Control, EvaluationRecord, Event, StepRecord};
 use understudy_shared::train::state::{Checkpoint, TrainState};
 
-use super::{BEST, CHECKPOINT, Job, stop_flag};
+use super::{BEST, CHECKPOINT, Job, Outcome, stop_flag};
 use crate::bundle_dir::BundleDir;
-use crate::command::{print, scores_json, scores_table};
 use crate::device;
 use crate::hub::Source;
-use crate::progress::{Progress, duration};
+use crate::progress::{Progress, print_line};
+use crate::reading::Reading;
 use crate::report::{
     AGREEMENT, Compared, Comparison, CurvePoint, EvaluationPoint, ModelSummary, Report,
     SplitScores, html,
@@ -155,7 +155,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Scores the best weights and writes the report beside them.
-    pub(super) fn finish(self, snapshot: &Value) -> Result<()> {
+    pub(super) fn finish(self, snapshot: &Value) -> Result<Outcome> {
         let (job, wall_seconds) = (self.job, self.seconds());
         drop(self.progress);
         let best = BundleDir::read(&Source::local(&self.folder.file(BEST)))?;
@@ -165,35 +165,24 @@ impl<'a> Recorder<'a> {
         let sets = [("dev", Some(&job.dev)), ("test", job.test.as_ref())];
         for (split, set) in sets {
             let Some(set) = set else { continue };
-            let start = Instant::now();
-            let mut progress = Progress::count(job.args.common.quiet, split, set.examples.len());
-            let pad = job.model_config.pad_token_id;
-            let advance = |subwords| {
-                progress.advance(1, subwords);
-                !self.stop.load(Ordering::Relaxed)
-            };
-            let decoding = Decoding::default();
-            let evaluation = evaluate(&bundle.model, &job.labels, set, pad, decoding, advance);
-            let Some(evaluation) = pollster::block_on(evaluation) else {
-                drop(progress);
-                eprintln!("stopped while the best weights were scored; --resume scores them");
+            let name = if split == "dev" { dev_name(job) } else { split };
+            let (quiet, decoding) = (job.args.common.quiet, Decoding::default());
+            let how = Reading { label: name, quiet, decoding };
+            let read = how.read(&bundle.model, &job.labels, set, job.model_config.pad_token_id);
+            let Some((evaluation, subwords_per_second)) = read else {
+                print_line("stopped while the best weights were scored; --resume scores them");
                 std::process::exit(130);
             };
-            let subwords: usize = set.examples.iter().map(|example| example.input_ids.len()).sum();
-            speed.get_or_insert(subwords as f64 / start.elapsed().as_secs_f64());
+            speed.get_or_insert(subwords_per_second);
             let tags = word_tags(&evaluation.predictions, &job.labels);
             let text = predictions_conll(&set.sentences, &tags);
-            let name = format!("predictions.{split}.conll");
-            store::write_atomic(&self.folder.file(&name), text.as_bytes())?;
-            let name = if split == "dev" { dev_name(job) } else { split };
+            let file = format!("predictions.{split}.conll");
+            store::write_atomic(&self.folder.file(&file), text.as_bytes())?;
             scores.push((name, evaluation.scores));
         }
         let comparison = job.compared.clone().zip(speed).map(|(teacher, subwords_per_second)| {
-            let (parameters, size_bytes) = (self.parameters, best.weights.len());
-            Comparison {
-                student: Compared { parameters, size_bytes, subwords_per_second },
-                teacher,
-            }
+            let student = Compared { parameters: self.parameters, subwords_per_second };
+            Comparison { student, teacher }
         });
         let log = LogFile::open(&self.folder.file("log.jsonl"), usize::MAX)?;
         let report = Report {
@@ -223,50 +212,14 @@ impl<'a> Recorder<'a> {
         store::write_atomic(&self.folder.file("report.html"), html(&report).as_bytes())?;
         store::write_atomic(&self.folder.file(BEST).join("report.json"), &bytes)?;
         store::write_atomic(&self.folder.file("report.json"), &bytes)?;
-        announce(job, &report, &scores, self.folder)
+        let (folder, json) = (job.out.to_path_buf(), job.args.common.json);
+        Ok(Outcome { report, scores, folder, json })
     }
 }
 
 /// What the dev split is called: where the teacher tagged it, a score is how far the two agree.
 fn dev_name(job: &Job<'_>) -> &'static str {
     if job.compared.is_some() { AGREEMENT } else { "dev" }
-}
-
-fn announce(
-    job: &Job<'_>,
-    report: &Report,
-    scores: &[(&str, Scored)],
-    folder: &RunFolder,
-) -> Result<()> {
-    let Report { wall_seconds, model: ModelSummary { parameters, .. }, .. } = report;
-    if job.args.common.json {
-        let mut object = json!({
-            "parameters": parameters,
-            "wall_seconds": wall_seconds,
-            "bundle": folder.file(BEST),
-            "report": folder.file("report.html"),
-        });
-        for (split, scores) in scores {
-            object[*split] = scores_json(scores);
-        }
-        if let Some(comparison) = &report.comparison {
-            object["comparison"] = json!(comparison);
-        }
-        return print(&serde_json::to_string(&object)?);
-    }
-    for (split, scores) in scores {
-        let title = if *split == AGREEMENT { "agreement with the teacher" } else { split };
-        print(&format!("{title}\n{}\n", scores_table(scores)))?;
-    }
-    if let Some(comparison) = &report.comparison {
-        print(&format!("{}\n", comparison.to_table()))?;
-    }
-    print(&format!(
-        "{parameters} parameters, trained in {}\nbundle  {}\nreport  {}",
-        duration(*wall_seconds),
-        folder.file(BEST).display(),
-        folder.file("report.html").display()
-    ))
 }
 
 fn curve_point(record: &Value) -> Option<CurvePoint> {

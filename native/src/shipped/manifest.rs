@@ -1,7 +1,6 @@
 //! `models/manifest.json`: the bundles that lie in a folder, with size and SHA-256 of every file.
 //!
-//! A folder whose name holds `teacher` is one; every other bundle is a student. The best stand first, and
-//! what stands first is taken.
+//! Whether a bundle is a teacher or a student its report says, or else its name. The best stand first.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -75,9 +74,16 @@ impl Manifest {
     ///
     /// What is no list of models of this format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let expected = "expected a list of models; `understudy models` writes it again";
+        let expected = "expected a list of models; remove the file, and `understudy models DIR` writes \
+                        it again";
         let manifest: Self = serde_json::from_slice(bytes).context(expected)?;
         ensure!(manifest.format == FORMAT, "format {}; {expected}", manifest.format);
+        let names = |model: &Model| model.files.iter().map(|file| file.name.clone()).collect();
+        for model in &manifest.models {
+            let names: Vec<String> = names(model);
+            let odd = names.iter().chain([&model.folder]).find(|name| !is_plain(name));
+            ensure!(odd.is_none(), "`{}`; {expected}", odd.map_or("", String::as_str));
+        }
         Ok(manifest)
     }
 
@@ -85,56 +91,78 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// A folder that cannot be read, or a bundle without a report that says how many parameters it has.
-    pub fn of_folder(folder: &Path) -> Result<Self> {
+    /// A folder or a file that cannot be read.
+    pub fn of_folder(folder: &Path) -> Result<(Self, Vec<String>)> {
         let entries = fs::read_dir(folder);
         let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
-        let mut models = Vec::new();
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if FILES.iter().all(|name| path.join(name).is_file()) {
-                models.push(Model::of_folder(&path)?);
+        let (mut models, mut left_out) = (Vec::new(), Vec::new());
+        for entry in entries.flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            // Hidden ones are on their way to their names, or were left by a process that was killed.
+            if name.starts_with('.') || !FILES.iter().all(|name| path.join(name).is_file()) {
+                continue;
+            }
+            if !is_plain(&name) {
+                left_out
+                    .push(format!("{name}: expected a name of letters, digits, `.`, `_` and `-`"));
+                continue;
+            }
+            match Model::of_folder(&path, name)? {
+                Ok(model) => models.push(model),
+                Err(reason) => left_out.push(reason),
             }
         }
         models.sort_by_key(Model::order);
-        Ok(Self { format: FORMAT, models })
+        Ok((Self { format: FORMAT, models }, left_out))
     }
 
-    /// Lists all bundles in a folder and leaves the list there.
+    /// Lists all bundles in a folder and leaves the list there; and what was left out of it, and why.
     ///
     /// # Errors
     ///
-    /// As [`Manifest::of_folder`], and when it cannot be written.
-    pub fn write(folder: &Path) -> Result<Self> {
-        let manifest = Self::of_folder(folder)?;
+    /// A folder that cannot be read, a list that cannot be written, or a file of its name that is none.
+    pub fn write(folder: &Path) -> Result<(Self, Vec<String>)> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let path = folder.join(MANIFEST);
+        if path.is_file() {
+            Self::from_bytes(&store::read(&path)?).with_context(|| path.display().to_string())?;
+        }
+        let (manifest, left_out) = Self::of_folder(folder)?;
+        ensure!(
+            path.is_file() || !manifest.models.is_empty(),
+            "{}: no bundle; expected folders that `understudy export` wrote",
+            folder.display()
+        );
         let text = format!("{}\n", serde_json::to_string_pretty(&manifest)?);
-        store::write_atomic(&folder.join(MANIFEST), text.as_bytes())?;
-        Ok(manifest)
+        store::write_atomic(&path, text.as_bytes())?;
+        Ok((manifest, left_out))
     }
 }
 
 impl Model {
-    fn of_folder(path: &Path) -> Result<Self> {
-        let folder = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let place = path.join("report.json");
-        let report: Value = serde_json::from_slice(&store::read(&place)?)
-            .with_context(|| place.display().to_string())?;
+    /// A bundle, or why it is none that can be listed.
+    fn of_folder(path: &Path, folder: String) -> Result<Result<Self, String>> {
+        let report = fs::read(path.join("report.json")).unwrap_or_default();
+        let report: Value = serde_json::from_slice(&report).unwrap_or_default();
         let counts = ["/parameters", "/model/parameters"].map(|at| report.pointer(at));
-        let parameters =
-            counts.into_iter().flatten().find_map(Value::as_u64).with_context(|| {
-                format!(
-                    "{}: expected a report of `understudy export`, with `parameters`",
-                    place.display()
-                )
-            })?;
-        let is_teacher = folder.contains("teacher");
-        Ok(Self {
+        let Some(parameters) = counts.into_iter().flatten().find_map(Value::as_u64) else {
+            let expected = "expected a report.json of `understudy export`, with `parameters`";
+            return Ok(Err(format!("{folder}: {expected}")));
+        };
+        let said = ["/model/description", "/training/model/description"];
+        let said = said.into_iter().find_map(|at| report.pointer(at)?.as_str());
+        let is_teacher = match said.and_then(|said| said.split_once(':')) {
+            Some((role, _)) => role == "teacher",
+            None => folder.contains("teacher"),
+        };
+        Ok(Ok(Self {
             folder,
             role: if is_teacher { Role::Teacher } else { Role::Student },
             parameters,
             dtype: report["dtype"].as_str().unwrap_or("f32").to_owned(),
             f1: f1(&report),
             files: FILES.iter().map(|name| ModelFile::of(path, name)).collect::<Result<_>>()?,
-        })
+        }))
     }
 
     /// The better before the worse; then the larger.
@@ -155,6 +183,12 @@ impl ModelFile {
         let (size, sha256) = (bytes.len() as u64, store::sha256_hex(&bytes));
         Ok(Self { name: name.to_owned(), size, sha256 })
     }
+}
+
+/// Whether the page takes it for a name in a folder.
+pub fn is_plain(name: &str) -> bool {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 
 #[cfg(test)]
@@ -189,20 +223,33 @@ mod tests {
         )?;
         bundle(models, "a-teacher", r#"{"model": {"parameters": 44000000}}"#)?;
         fs::create_dir(models.join("empty"))?;
-        let written = Manifest::write(models)?;
+        // What a killed process left, what the page could not ask for, and what nobody exported.
+        bundle(models, ".new.understudy-new", r#"{"parameters": 1}"#)?;
+        bundle(models, "my run", r#"{"parameters": 1}"#)?;
+        bundle(models, "downloaded", "")?;
+        let (written, left_out) = Manifest::write(models)?;
+        assert!(left_out.iter().any(|reason| reason.starts_with("my run: expected a name")));
+        assert!(left_out.iter().any(|reason| reason.starts_with("downloaded: expected a report")));
+        assert_eq!(left_out.len(), 2);
         let names: Vec<&str> = written.models.iter().map(|model| model.folder.as_str()).collect();
         assert_eq!(names, ["small", "good", "a-teacher", "new"]);
         assert_eq!(written.models[2].role, Role::Teacher);
         assert_eq!((written.models[1].f1, written.models[1].size_bytes()), (Some(0.88), 12));
         assert_eq!(Manifest::from_bytes(&store::read(&models.join(MANIFEST))?)?, written);
-        fs::write(models.join("new/report.json"), "{}")?;
-        store::tests::check_error(Manifest::of_folder(models), "expected a report");
+        // A file of the same name that is something else is left alone.
+        let theirs = r#"{"name": "a page", "icons": []}"#;
+        fs::write(models.join(MANIFEST), theirs)?;
+        store::tests::check_error(Manifest::write(models), "expected a list of models");
+        assert_eq!(fs::read_to_string(models.join(MANIFEST))?, theirs);
+        store::tests::check_error(Manifest::write(&models.join("empty")), "no bundle; expected");
         Ok(())
     }
 
     #[test]
     fn what_is_no_manifest_is_told() {
-        for text in ["", "[]", r#"{"format": 2, "models": []}"#] {
+        let up = r#"{"format": 1, "models": [{"folder": "../up", "role": "student", "parameters": 1,
+            "dtype": "f32", "f1": null, "files": []}]}"#;
+        for text in ["", "[]", r#"{"format": 2, "models": []}"#, up] {
             store::tests::check_error(Manifest::from_bytes(text.as_bytes()), "expected a list");
         }
     }

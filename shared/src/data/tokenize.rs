@@ -83,11 +83,6 @@ impl SubwordTokenizer {
         self.mask_id
     }
 
-    /// The text of a vocabulary entry.
-    pub fn token(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
-    }
-
     /// Sub-words of words that are given. A word that leaves none, such as a lone control
     /// character, becomes the unknown token, so that every word gets a label.
     ///

@@ -188,11 +188,6 @@ impl AdamW {
         }
     }
 
-    /// Steps taken.
-    pub fn steps(&self) -> u32 {
-        self.steps
-    }
-
     /// Reads the moments back as `first/PATH` and `second/PATH`.
     pub async fn read_back(&self) -> Vec<NamedTensor> {
         let mut host = Vec::new();

@@ -113,14 +113,21 @@ struct Passes {
     len: usize,
     purpose: u64,
     place: usize,
+    order: Vec<usize>,
 }
 
 impl Passes {
+    fn new(len: usize, purpose: u64) -> Self {
+        Self { len, purpose, place: 0, order: vec![] }
+    }
+
     fn take(&mut self, count: usize, config: &TrainConfig, taken: &mut Vec<usize>) {
         for place in self.place..self.place + count {
-            let pass = (place / self.len) as u64;
-            let order = shuffled(self.len, config.stream(self.purpose, pass));
-            taken.push(order[place % self.len]);
+            if place.is_multiple_of(self.len) {
+                let pass = (place / self.len) as u64;
+                self.order = shuffled(self.len, config.stream(self.purpose, pass));
+            }
+            taken.push(self.order[place % self.len]);
         }
         self.place += count;
     }
@@ -141,8 +148,8 @@ impl Source for LessonSource {
         let share = (size as f64 * self.settings.rehearsal).round() as usize;
         let rehearsed = share.min(size - usize::from(new > 0)).min(rehearsal);
         let fresh = (size - rehearsed).min(new);
-        let mut new = Passes { len: new, purpose: 6, place: 0 };
-        let mut old = Passes { len: rehearsal, purpose: 7, place: 0 };
+        let mut new = Passes::new(new, 6);
+        let mut old = Passes::new(rehearsal, 7);
         let batch = |_| {
             let mut batch = Vec::with_capacity(size);
             old.take(rehearsed, config, &mut batch);

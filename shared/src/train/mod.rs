@@ -13,4 +13,5 @@ pub mod schedule;
 pub mod scope;
 pub mod source;
 pub mod state;
+mod step;
 pub mod trainee;

@@ -21,8 +21,6 @@ pub struct Progress {
     pub step: usize,
     /// Best dev F1 so far.
     pub best_f1: Option<f64>,
-    /// The step it was reached at.
-    pub best_step: usize,
     /// Evaluations since then.
     pub evaluations_since_best: usize,
 }

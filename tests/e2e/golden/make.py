@@ -1,4 +1,4 @@
-"""Makes tags.jsonl: what the native `understudy tag` makes of 200 texts, with the models of models/tiny-*.
+"""Makes tags.jsonl: what the native `understudy tag` makes of 200 texts, with the models of tests/fixtures/models/tiny-*.
 
     python tests/e2e/golden/make.py path/to/understudy
 

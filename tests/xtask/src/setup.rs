@@ -41,9 +41,13 @@ fn target() -> Result<(), Failure> {
         return Ok(());
     }
     say(wasm::TARGET, "asking rustup");
+    let add = ["target", "add", wasm::TARGET];
     // Rustup waits long where it cannot download.
-    let add = ["60", "rustup", "target", "add", wasm::TARGET];
-    let added = Run::new("timeout").with(&add).within(&root()).done();
+    let added = match Run::new("timeout").with(&["--version"]).output() {
+        Some(_) => Run::new("timeout").with(&["60", "rustup"]).with(&add),
+        None => Run::new("rustup").with(&add),
+    };
+    let added = added.within(&root()).done();
     if added.is_ok() && wasm::has_target() {
         return forget_fallback();
     }

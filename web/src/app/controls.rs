@@ -13,7 +13,7 @@ use web_sys::{
 
 use super::dom::{self, Build, by_id, click, element, listen, text};
 use super::state::{Loading, change, read};
-use super::{backend, models, notice, stage, strip, tagging};
+use super::{backend, models, notice, stage, strip, tagging, teach};
 
 /// Names and sentences of our own, easy ones first.
 const EXAMPLES: [(&str, &str); 5] = [
@@ -162,6 +162,11 @@ pub fn apply_link() {
 
 /// The address changed while the page was open.
 fn follow_link() {
+    let hash = dom::window().location().hash().unwrap_or_default();
+    // A link within the page goes to a place in it.
+    if !hash.is_empty() && !hash.contains('=') {
+        return;
+    }
     let before = read(|app| app.link.backend);
     drop_file();
     apply_link();
@@ -169,7 +174,7 @@ fn follow_link() {
         let is_away = matches!(app.place(Role::Teacher).loading, Loading::No);
         (app.link.backend, app.link.compare && is_away)
     });
-    if backend != before {
+    if backend != before && !teach::refuses("another backend") {
         backend::choose(backend);
     } else {
         tagging::now();

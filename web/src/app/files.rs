@@ -36,8 +36,10 @@ pub fn wire() {
         spawn_local(take_text(file, true));
     });
     listen(&document(), "dragover", |event: DragEvent| {
-        event.prevent_default();
-        show("drop", true);
+        if has_files(&event) {
+            event.prevent_default();
+            show("drop", true);
+        }
     });
     listen(&document(), "dragleave", |event: DragEvent| {
         if event.related_target().is_none() {
@@ -45,10 +47,18 @@ pub fn wire() {
         }
     });
     listen(&document(), "drop", |event: DragEvent| {
-        event.prevent_default();
-        show("drop", false);
-        spawn_local(dropped(event));
+        if has_files(&event) {
+            event.prevent_default();
+            show("drop", false);
+            spawn_local(dropped(event));
+        }
     });
+}
+
+/// Whether files are dragged, and not a selection, which belongs to the field it is dropped on.
+fn has_files(event: &DragEvent) -> bool {
+    let types = event.data_transfer().map(|transfer| transfer.types());
+    types.is_some_and(|types| types.iter().any(|name| name == "Files"))
 }
 
 /// The files of a drop; of a folder those that lie in it.
@@ -142,6 +152,9 @@ fn take_bundle(files: Vec<File>, folder: String) {
         return notice::bad(&message, None);
     }
     let role = dropped::role(&folder);
+    if role == Role::Student && teach::refuses("another student") {
+        return;
+    }
     change(|app| {
         app.place_mut(role).origin = Some(Origin::Dropped { name: folder, files });
         app.link.compare |= role == Role::Teacher;

@@ -24,10 +24,10 @@ pub async fn load(role: Role) {
     let (client, origin, generation) =
         read(|app| (app.client.clone(), app.place(role).origin.clone(), app.generation));
     let (Some(client), Some(origin)) = (client, origin) else { return };
+    tagging::forget(role);
     change(|app| {
         let place = app.place_mut(role);
         place.loading = Loading::Under(None);
-        place.tagged = None;
         place.latencies = Default::default();
     });
     if role == Role::Student {
@@ -55,6 +55,8 @@ pub async fn load(role: Role) {
 /// A model has come to its place: shows it, and tags with it.
 pub fn adopt(loaded: Loaded) {
     let (role, loaded) = (loaded.role, Rc::new(loaded));
+    // What another one made of the text may have labels that this one lacks.
+    tagging::forget(role);
     change(|app| app.place_mut(role).loading = Loading::Done(loaded.clone()));
     stage::show_place(role);
     numbers::show();
@@ -72,6 +74,10 @@ pub fn adopt(loaded: Loaded) {
 pub fn choose(role: Role, folder: &str) {
     let entry = read(|app| app.manifest.of(role).find(|entry| entry.folder == folder).cloned());
     let Some(entry) = entry else { return };
+    if role == Role::Student && teach::refuses("another student") {
+        // The list goes back to what is there.
+        return stage::show_place(role);
+    }
     change(|app| {
         app.place_mut(role).origin = Some(Origin::Manifest(entry));
         app.link.compare |= role == Role::Teacher;

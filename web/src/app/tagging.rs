@@ -71,7 +71,7 @@ fn begin(role: Role) -> Option<impl Future<Output = ()> + 'static> {
         if read(|app| app.place(role).tagging) != Some(id) {
             return;
         }
-        let is_running = teach::is_running();
+        let is_running = teach::is_stepping();
         change(|app| {
             let place = app.place_mut(role);
             (place.tagging, place.progress) = (None, None);
@@ -130,6 +130,20 @@ pub fn cancel() {
         }
     }
     stage::show_results();
+    score::show();
+}
+
+/// Gives up what a model is tagging, and what it has tagged.
+pub fn forget(role: Role) {
+    let (client, tagging) = change(|app| {
+        let client = app.client.clone();
+        let place = app.place_mut(role);
+        (place.tagged, place.progress) = (None, None);
+        (client, place.tagging.take())
+    });
+    if let (Some(client), Some(request)) = (client, tagging) {
+        client.cancel(request);
+    }
 }
 
 /// Scores a model on the labelled file, if there is one.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use web::colour::{self, plain_type};
+use web::colour;
 use web::correction::{self, Choice, Edge, Word};
 use web::keys::{TypeKey, of_key, type_keys};
 use web::lessons::{corrected, marked};
@@ -54,12 +54,7 @@ impl Sheet {
 
 /// What a model marks, as lessons have it.
 pub fn spans_of(tagged: &Tagged) -> Vec<LessonSpan> {
-    let span = |entity: &web::protocol::Entity| LessonSpan {
-        entity_type: plain_type(&entity.entity_type).to_owned(),
-        start_byte: entity.place.start_byte,
-        end_byte: entity.place.end_byte,
-    };
-    tagged.entities.iter().map(span).collect()
+    correction::by_words(&tagged.words, &tagged.entities)
 }
 
 /// The text with its marks, once the student has tagged it, and with an edge that is being dragged.
@@ -93,6 +88,7 @@ pub fn wire() {
         let did = match key.as_str() {
             "Delete" | "Backspace" => unmark(),
             "Escape" => {
+                event.stop_propagation();
                 choose(None);
                 true
             }
@@ -138,7 +134,7 @@ pub fn edit(change_spans: impl FnOnce(&Sheet) -> Vec<LessonSpan>) {
         let after = change_spans(&sheet);
         Some(corrected(&sheet.text, &sheet.spans, &after, app.teach.lessons.present()))
     });
-    edited.into_iter().for_each(lessons::set);
+    edited.into_iter().for_each(|lessons| _ = lessons::set(lessons));
 }
 
 /// Marks the chosen words as an entity; `false` where none are chosen.

@@ -74,6 +74,8 @@ fn ask(command: KeptCommand, said: impl Into<String>) {
                 problem("", None);
                 say(&said);
                 show();
+                // The button is gone; whoever uses keys goes on from the list.
+                dom::focus("#kept");
             }
             Answer::Failed { message, .. } => problem(&format!("{message}."), None),
             _ => {}
@@ -96,8 +98,16 @@ pub fn refresh() {
             _ => return,
         };
         dom::text("kept-note", &note);
-        show();
+        // A question that is being answered stays.
+        if ASKING.with_borrow(|asking| *asking == Asking::Nothing) {
+            show();
+        }
     });
+}
+
+/// Whether a run waits to be gone on with.
+pub fn has_unfinished() -> bool {
+    unfinished().is_some()
 }
 
 fn unfinished() -> Option<KeptStudent> {
@@ -180,6 +190,7 @@ fn ask_for(asking: Asking) {
 fn nothing_asked() {
     ASKING.take();
     show();
+    dom::focus("#kept");
 }
 
 fn naming(kept: &KeptStudent) -> Element {
@@ -202,7 +213,10 @@ fn naming(kept: &KeptStudent) -> Element {
     let by_key = rename.clone();
     listen(&field, "keydown", move |event: KeyboardEvent| match event.key().as_str() {
         "Enter" => by_key(),
-        "Escape" => nothing_asked(),
+        "Escape" => {
+            event.stop_propagation();
+            nothing_asked();
+        }
         _ => {}
     });
     let buttons = element("div")

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use wasm_bindgen_futures::spawn_local;
 use web::colour;
 use web::history::History;
+use web::keys::TypeKey;
 use web::lessons::{Lessons, MOST, accepted, from_conll, from_text, to_text, with};
-use web::protocol::{Lesson, Role};
-use web_sys::{Element, HtmlButtonElement, KeyboardEvent, Storage};
+use web::protocol::{Lesson, LessonSpan, Role};
+use web_sys::{Element, HtmlButtonElement, KeyboardEvent, Storage, StorageEvent};
 
 use super::super::dom::{self, Build, add_text, button, by_id, click, element, fill, listen};
 use super::super::state::{change, read};
@@ -36,7 +37,18 @@ pub fn wire() {
         let file = read(|app| app.file.clone());
         file.into_iter().for_each(|file| add_file(&file));
     });
-    click(&by_id("forget-lessons"), || set(vec![]));
+    click(&by_id("forget-lessons"), || {
+        set(vec![]);
+        dom::focus("#lessons");
+    });
+    // Another tab has changed them.
+    listen(&dom::window(), "storage", |event: StorageEvent| {
+        if event.key().as_deref() == Some(STORED) {
+            let lessons = from_text(&event.new_value().unwrap_or_default());
+            change(|app| app.teach.lessons.push(lessons));
+            show_changed();
+        }
+    });
     listen(&dom::document(), "keydown", |event: KeyboardEvent| {
         let is_typing = dom::target(&event)
             .is_some_and(|target| target.matches("input, textarea, select").unwrap_or(false));
@@ -56,13 +68,22 @@ fn storage() -> Option<Storage> {
     dom::window().local_storage().ok().flatten()
 }
 
-/// Goes on to another list.
-pub fn set(lessons: Lessons) {
+/// Goes on to another list, if that is not too long.
+pub fn set(lessons: Lessons) -> bool {
     if lessons.len() > MOST {
-        return problem(&format!("There are {MOST} lessons already; remove some."), None);
+        let message = format!("That would be more than {MOST} lessons; remove some first.");
+        problem(&message, None);
+        return false;
     }
     change(|app| app.teach.lessons.push(lessons));
     changed();
+    true
+}
+
+/// A type of a lesson that is not among these.
+pub fn new_type<'a>(lesson: &'a Lesson, types: &[TypeKey]) -> Option<&'a str> {
+    let is_new = |name: &&str| types.iter().all(|key| key.entity_type != *name);
+    lesson.spans.iter().map(|span| span.entity_type.as_str()).find(is_new)
 }
 
 fn undo() {
@@ -81,8 +102,14 @@ fn redo() {
 
 fn changed() {
     let text = read(|app| to_text(app.teach.lessons.present()));
-    // A full storage loses the list at the next reload, and nothing now.
-    storage().and_then(|storage| storage.set_item(STORED, &text).ok());
+    let is_stored = storage().is_some_and(|storage| storage.set_item(STORED, &text).is_ok());
+    if !is_stored {
+        say("This browser keeps the lessons only until the page is closed.");
+    }
+    show_changed();
+}
+
+fn show_changed() {
     drawing::show();
     show();
     board::show();
@@ -94,7 +121,7 @@ fn accept() {
         let sheet = editor::settled(app)?;
         Some(accepted(&sheet.text, &sheet.spans, app.teach.lessons.present()))
     });
-    lessons.into_iter().for_each(set);
+    lessons.into_iter().for_each(|lessons| _ = set(lessons));
 }
 
 /// The teacher's marks become the lessons of the text. It is loaded first if need be.
@@ -113,12 +140,19 @@ async fn ask_teacher() {
     button.set_disabled(false);
     let lessons = read(|app| {
         let tagged = app.tagged(Role::Teacher)?;
-        Some(accepted(&app.text, &spans_of(tagged), app.teach.lessons.present()))
+        // A teacher with other labels is asked for what both know.
+        let types = editor::types(app);
+        let is_known =
+            |span: &LessonSpan| types.iter().any(|key| key.entity_type == span.entity_type);
+        let mut spans = spans_of(tagged);
+        spans.retain(is_known);
+        Some(accepted(&app.text, &spans, app.teach.lessons.present()))
     });
     match lessons {
         Some(lessons) => {
-            set(lessons);
-            say("The teacher’s marks are lessons now.");
+            if set(lessons) {
+                say("The teacher’s marks are lessons now.");
+            }
         }
         None if !has_teacher => {
             problem(
@@ -145,8 +179,9 @@ pub fn add_file(columns: &str) {
     match read_file {
         Ok((count, lessons)) => {
             problem("", None);
-            set(lessons);
-            say(&format!("{count} sentences of the file are lessons now."));
+            if set(lessons) {
+                say(&format!("{count} sentences of the file are lessons now."));
+            }
         }
         Err(message) => {
             let message = format!("The file cannot be learned from: {message}.");

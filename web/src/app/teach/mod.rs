@@ -35,7 +35,7 @@ use super::dom::{self, button, by_id, fill, show, text};
 use super::state::{change, read};
 
 pub use lessons::{add_file, add_unlabelled};
-pub use run::is_running;
+pub use run::{is_running, is_stepping, refuses};
 
 /// What the page knows about teaching.
 #[derive(Default)]

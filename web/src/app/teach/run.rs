@@ -8,9 +8,9 @@ use web_sys::{Element, HtmlTextAreaElement};
 use super::super::client::News;
 use super::super::dom::{self, Build, by_id, click, listen};
 use super::super::state::{Origin, change, read};
-use super::super::{backend, models, tagging};
+use super::super::{backend, models, notice, tagging};
 use super::board::{in_words, show, show_soon};
-use super::{kept, problem, say, settings};
+use super::{editor, kept, lessons, problem, say, settings};
 
 /// Milliseconds between two looks at what the student makes of the text now.
 const LOOK: f64 = 900.0;
@@ -87,12 +87,39 @@ pub fn is_running() -> bool {
     read(|app| app.teach.run.as_ref().is_some_and(|run| !run.is_over))
 }
 
+/// Whether one step follows the other, with time for little else between them.
+pub fn is_stepping() -> bool {
+    is_running() && read(|app| state(app.teach.run.as_ref()) != Some(RunState::Paused))
+}
+
+/// Whether the student is being taught, so that it cannot make room for `what`; then that is said.
+pub fn refuses(what: &str) -> bool {
+    let is_running = is_running();
+    if is_running {
+        let message = format!(
+            "The student is being taught. Stop the run first, then there is room for {what}."
+        );
+        notice::bad(&message, None);
+    }
+    is_running
+}
+
 /// The text for the teacher to label.
 pub fn text() -> String {
     by_id::<HtmlTextAreaElement>("teach-text").value().trim().to_owned()
 }
 
 fn start() {
+    match kept::has_unfinished() {
+        true => problem(
+            "A run was left unfinished, and a new one takes its place. “Go on” above goes on with it.",
+            Some(("Start the new one", start_anew)),
+        ),
+        false => start_anew(),
+    }
+}
+
+fn start_anew() {
     problem("", None);
     let settings = match settings::chosen() {
         Ok(settings) => settings,
@@ -101,11 +128,18 @@ fn start() {
             return problem(&message, None);
         }
     };
-    let (lessons, has_teacher): (Vec<Lesson>, bool) = read(|app| {
-        let lessons = app.teach.lessons.present().iter().map(|lesson| Lesson::clone(lesson));
-        (lessons.collect(), app.loaded(Role::Teacher).is_some())
+    let (lessons, left_out, has_teacher) = read(|app| {
+        let types = editor::types(app);
+        let all = app.teach.lessons.present().iter().map(|lesson| Lesson::clone(lesson));
+        let is_known = |lesson: &Lesson| lessons::new_type(lesson, &types).is_none();
+        let (known, other): (Vec<Lesson>, Vec<Lesson>) = all.partition(is_known);
+        (known, other.len(), app.loaded(Role::Teacher).is_some())
     });
     let text = text();
+    if lessons.is_empty() && left_out > 0 && text.is_empty() {
+        let message = "Every lesson has a type that this student does not have.";
+        return problem(message, None);
+    }
     if lessons.is_empty() && text.is_empty() {
         let message = "There is nothing to learn from yet. Correct what stands marked above, open a \
              labelled file, or give the teacher a text to label.";
@@ -114,6 +148,10 @@ fn start() {
     if !text.is_empty() && !has_teacher {
         let message = "The teacher labels your text, and it is not loaded yet.";
         return problem(message, Some(("Load the teacher and start", load_and_start)));
+    }
+    if left_out > 0 {
+        let count = lessons::count_of(left_out);
+        problem(&format!("{count} with a type that this student does not have, left out."), None);
     }
     begin(Command::Train { settings, lessons, text });
 }
@@ -124,7 +162,7 @@ fn load_and_start() {
         change(|app| app.link.compare = true);
         models::load(Role::Teacher).await;
         match read(|app| app.loaded(Role::Teacher).is_some()) {
-            true => start(),
+            true => start_anew(),
             false => problem("The teacher could not be loaded. Its place above says why.", None),
         }
     });
@@ -217,6 +255,8 @@ async fn ended(answer: Answer) {
                 message = format!(
                     "Teaching stopped: {said}. The last good weights are kept. A lower learning rate helps."
                 );
+            } else if !said.is_empty() {
+                message = format!("{said}.");
             }
         }
         Answer::Failed { message: said, .. } => {
@@ -240,6 +280,7 @@ async fn ended(answer: Answer) {
     say(&words.unwrap_or_default());
     show();
     tagging::now();
+    tagging::score(Role::Student);
     kept::refresh();
 }
 
