@@ -152,6 +152,6 @@ fn what_does_not_fit_is_told() {
     fs::write(dir.join("models/manifest.json"), "{}").expect("written");
     check(
         "tag Ada",
-        "manifest.json: expected a list of models; `understudy models` writes it again",
+        "manifest.json: expected a list of models; remove the file",
     );
 }

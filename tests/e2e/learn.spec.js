@@ -196,6 +196,15 @@ test("a text that is dropped on the card is for the teacher to label", async ({ 
     return transfer;
   }, "Grenburg fans left.\nThey came back.\n");
   const before = await play.text.inputValue();
+  await page.dispatchEvent("#teach", "dragover", { dataTransfer: transfer });
+  await expect(page.locator("#drop")).toBeVisible();
+  // What says “drop it here” catches no drop itself.
+  await page.locator("#teach-title").scrollIntoViewIfNeeded();
+  const below = await page.locator("#teach-title").evaluate((title) => {
+    const { left, top } = title.getBoundingClientRect();
+    return document.elementFromPoint(left + 2, top + 2)?.closest("#teach") !== null;
+  });
+  expect(below).toBe(true);
   await page.dispatchEvent("#teach", "drop", { dataTransfer: transfer });
   await expect(page.locator("#teach-text")).toHaveValue("Grenburg fans left.\nThey came back.");
   await expect(says(page)).toHaveText("Ready: 2 lines for the teacher to label.");

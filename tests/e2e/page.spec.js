@@ -118,6 +118,18 @@ test("the policy allows nothing inline and nothing from elsewhere", async ({ pla
   await expect(page.locator("script:not([src]), [style], [onclick]")).toHaveCount(0);
 });
 
+test("the link to the text goes there and changes nothing", async ({ play, page }) => {
+  await play.open();
+  await play.type("Ralville coach Puthgayn Seskak spoke.");
+  await page.locator(".skip").focus();
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/#text$/);
+  await expect(play.text).toHaveValue("Ralville coach Puthgayn Seskak spoke.");
+  await page.reload();
+  await play.idle("student");
+  await expect(play.text).not.toHaveValue("");
+});
+
 test("everything can be reached by keys", async ({ play, page }) => {
   await play.open();
   const reached = new Set();

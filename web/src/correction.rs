@@ -184,6 +184,7 @@ fn sorted(spans: Vec<Span>) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::Place;
 
     const TEXT: &str = "Ana Ribeiro met Halden\nShipping in Łódź .";
 
@@ -210,6 +211,32 @@ mod tests {
         let show =
             |span: &Span| format!("{}/{}", &TEXT[span.start_byte..span.end_byte], span.entity_type);
         edited.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Entities by their bytes.
+    fn by_bytes(list: &[(&str, usize, usize)]) -> String {
+        let entity = |(entity_type, start_byte, end_byte): &(&str, usize, usize)| {
+            let (start_byte, end_byte) = (*start_byte, *end_byte);
+            let place = Place { start_byte, end_byte, start_utf16: 0, end_utf16: 0 };
+            Entity { entity_type: (*entity_type).to_owned(), place, score: 1.0 }
+        };
+        shown(&by_words(&words(), &list.iter().map(entity).collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn entities_of_sub_words_become_whole_words() {
+        // Each sub-word for itself: A-na Ribei-ro.
+        let alone = [("B-PER", 0, 1), ("I-PER", 1, 3), ("I-PER", 4, 9), ("I-PER", 9, 11)];
+        assert_eq!(by_bytes(&alone), "Ana Ribeiro/PER");
+        // Two types within a word, and one that begins in its middle.
+        assert_eq!(
+            by_bytes(&[("ORG", 16, 18), ("LOC", 18, 22), ("ORG", 25, 31)]),
+            "Halden/ORG Shipping/ORG"
+        );
+        // Neighbours stay two.
+        assert_eq!(by_bytes(&[("B-PER", 0, 3), ("B-PER", 4, 11)]), "Ana/PER Ribeiro/PER");
+        assert_eq!(by_bytes(&[("PER", 0, 3), ("PER", 4, 11)]), "Ana/PER Ribeiro/PER");
+        assert_eq!(by_bytes(&[("I-LOC", 35, 41), ("I-PER", 3, 4)]), "Łódź/LOC");
     }
 
     #[test]
