@@ -150,8 +150,5 @@ fn what_does_not_fit_is_told() {
     fs::write(dir.join("models/small-teacher/model.safetensors"), "version").expect("written");
     check("distill --quiet", "model.safetensors: 7 bytes, expected ");
     fs::write(dir.join("models/manifest.json"), "{}").expect("written");
-    check(
-        "tag Ada",
-        "manifest.json: expected a list of models; remove the file",
-    );
+    check("tag Ada", "manifest.json: expected a list of models; remove the file");
 }

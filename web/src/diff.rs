@@ -4,13 +4,10 @@
 //! entity, the same place with another type, and then the largest overlap first; what is left is
 //! missed or extra.
 
-use serde::Serialize;
-
 use crate::order::order;
 
 /// How an entity of one model relates to the other model's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Both models say the same.
     Same,
@@ -69,8 +66,6 @@ pub struct Comparison {
     pub teacher: Vec<Kind>,
     /// For each of the student's entities.
     pub student: Vec<Kind>,
-    /// For each of the student's entities, the teacher's that it was paired with.
-    pub partners: Vec<Option<usize>>,
 }
 
 /// Compares; the order of either list does not matter.
@@ -78,7 +73,6 @@ pub fn compare(teacher: &[Span<'_>], student: &[Span<'_>]) -> Comparison {
     let mut comparison = Comparison {
         teacher: vec![Kind::Missed; teacher.len()],
         student: vec![Kind::Extra; student.len()],
-        partners: vec![None; student.len()],
     };
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     for index in 0..student.len() {
@@ -94,9 +88,9 @@ pub fn compare(teacher: &[Span<'_>], student: &[Span<'_>]) -> Comparison {
         (!(same_place && same_type), !same_place, std::cmp::Reverse(teacher.overlap(student)), t)
     };
     let sorted = order(pairs.len(), &|left, right| key(left) < key(right));
-    let mut is_taken = vec![false; teacher.len()];
+    let (mut is_taken, mut is_paired) = (vec![false; teacher.len()], vec![false; student.len()]);
     for (t, s) in sorted.into_iter().map(|pair| pairs[pair]) {
-        if is_taken[t] || comparison.partners[s].is_some() {
+        if is_taken[t] || is_paired[s] {
             continue;
         }
         let kind =
@@ -106,9 +100,8 @@ pub fn compare(teacher: &[Span<'_>], student: &[Span<'_>]) -> Comparison {
                 (_, false) => Kind::OtherType,
                 (false, true) => Kind::OtherBoundary,
             };
-        is_taken[t] = true;
+        (is_taken[t], is_paired[s]) = (true, true);
         (comparison.teacher[t], comparison.student[s]) = (kind, kind);
-        comparison.partners[s] = Some(t);
     }
     comparison
 }

@@ -189,19 +189,6 @@ pub fn from_text(text: &str) -> Lessons {
     items.into_iter().filter_map(Lesson::from_json).filter(is_sound).map(Rc::new).collect()
 }
 
-/// A lesson in one line, its entities in brackets: `[Ana Ribeiro PER] met …`.
-pub fn in_words(lesson: &Lesson) -> String {
-    let mut words = String::new();
-    let mut end = 0;
-    for span in &lesson.spans {
-        let (start, stop) = (span.start_byte.max(end), span.end_byte.max(end));
-        words += &lesson.text[end..start];
-        words += &format!("[{} {}]", &lesson.text[start..stop], span.entity_type);
-        end = stop;
-    }
-    words + &lesson.text[end..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +199,19 @@ mod tests {
         let start_byte = TEXT.find(part).expect("in the text");
         let entity_type = entity_type.to_owned();
         LessonSpan { entity_type, start_byte, end_byte: start_byte + part.len() }
+    }
+
+    /// A lesson in one line, its entities in brackets: `[Ana Ribeiro PER] met …`.
+    fn in_words(lesson: &Lesson) -> String {
+        let mut words = String::new();
+        let mut end = 0;
+        for span in &lesson.spans {
+            let (start, stop) = (span.start_byte.max(end), span.end_byte.max(end));
+            words += &lesson.text[end..start];
+            words += &format!("[{} {}]", &lesson.text[start..stop], span.entity_type);
+            end = stop;
+        }
+        words + &lesson.text[end..]
     }
 
     fn shown(lessons: &[Rc<Lesson>]) -> Vec<String> {

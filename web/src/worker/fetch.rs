@@ -7,7 +7,10 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web::manifest::{FileEntry, ModelEntry};
 use web::protocol::Stage;
-use web_sys::{Cache, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response};
+use web_sys::{
+    Cache, CacheQueryOptions, ReadableStreamDefaultReader, Request, RequestCache, RequestInit,
+    Response,
+};
 
 use super::scope::{global, reason};
 use super::{Stop, Task};
@@ -96,6 +99,10 @@ async fn keep(cache: Option<&Cache>, address: &str, file: &FileEntry, bytes: &[u
     let Some(cache) = cache else { return };
     let buffer = Uint8Array::from(bytes);
     let Ok(response) = Response::new_with_opt_js_u8_array(Some(&buffer)) else { return };
+    // What the file was before is not asked for again.
+    let options = CacheQueryOptions::new();
+    options.set_ignore_search(true);
+    let _ = JsFuture::from(cache.delete_with_str_and_options(address, &options)).await;
     // A full disk or a private window: the next visit fetches again, and nothing else is lost.
     let _ = JsFuture::from(cache.put_with_str(&key(address, file), &response)).await;
 }
