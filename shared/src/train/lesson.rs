@@ -58,14 +58,14 @@ pub struct LessonSettings {
     pub seed: u64,
 }
 
-/// Found on the tiny student of this repository, one corrected sentence at a time: of some dozen
-/// settings these kept most of what it knew at equal learning. Most of a batch and of the loss is
-/// rehearsal, softened so that small probabilities count; a few labels are learned quickly all the same.
+/// Found on the student that ships, one corrected sentence at a time (docs/BENCHMARKS.md): of the settings
+/// that learned all of them these kept most of what it knew. Most of a batch and of the loss is rehearsal,
+/// softened so that small probabilities count; a few labels are learned quickly all the same.
 impl Default for LessonSettings {
     fn default() -> Self {
         Self {
             scope: Scope::Last(1),
-            learning_rate: 1e-3,
+            learning_rate: 3e-4,
             steps: 50,
             batch_size: 16,
             rehearsal: 0.75,
