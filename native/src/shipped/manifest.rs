@@ -1,6 +1,6 @@
 //! `models/manifest.json`: the bundles that lie in a folder, with size and SHA-256 of every file.
 //!
-//! Whether a bundle is a teacher or a student its report says, or else its name. The best stand first.
+//! Whether a bundle is a teacher or a student its name says, or else its report. The best stand first.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -151,9 +151,10 @@ impl Model {
         };
         let said = ["/model/description", "/training/model/description"];
         let said = said.into_iter().find_map(|at| report.pointer(at)?.as_str());
-        let is_teacher = match said.and_then(|said| said.split_once(':')) {
-            Some((role, _)) => role == "teacher",
-            None => folder.contains("teacher"),
+        // A teacher may be a student itself, such as one whose token table is cut; its name says more.
+        let is_teacher = match (folder.contains("student"), folder.contains("teacher")) {
+            (false, false) => said.is_some_and(|said| said.starts_with("teacher:")),
+            (is_student, _) => !is_student,
         };
         Ok(Ok(Self {
             folder,
@@ -221,7 +222,8 @@ mod tests {
             r#"{"dtype": "int8", "parameters": 19000000, "scores":
             {"after": {"word": {"default": {"f1": 0.88}}}}}"#,
         )?;
-        bundle(models, "a-teacher", r#"{"model": {"parameters": 44000000}}"#)?;
+        let thin = r#"{"model": {"parameters": 44000000, "description": "student: hidden 768"}}"#;
+        bundle(models, "a-teacher", thin)?;
         fs::create_dir(models.join("empty"))?;
         // What a killed process left, what the page could not ask for, and what nobody exported.
         bundle(models, ".new.understudy-new", r#"{"parameters": 1}"#)?;
@@ -233,7 +235,12 @@ mod tests {
         assert_eq!(left_out.len(), 2);
         let names: Vec<&str> = written.models.iter().map(|model| model.folder.as_str()).collect();
         assert_eq!(names, ["small", "good", "a-teacher", "new"]);
-        assert_eq!(written.models[2].role, Role::Teacher);
+        let role = |name: &str| {
+            let model = written.models.iter().find(|model| model.folder == name);
+            model.map(|model| model.role)
+        };
+        assert_eq!(role("a-teacher"), Some(Role::Teacher));
+        assert_eq!(role("good"), Some(Role::Student));
         assert_eq!((written.models[1].f1, written.models[1].size_bytes()), (Some(0.88), 12));
         assert_eq!(Manifest::from_bytes(&store::read(&models.join(MANIFEST))?)?, written);
         // A file of the same name that is something else is left alone.
