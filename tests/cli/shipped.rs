@@ -146,7 +146,7 @@ fn what_does_not_fit_is_told() {
     check("distill --quiet --text {tiny}/unlabelled.txt --text-ratio 2", "expected --data DIR too");
     check("distill --quiet", "`embedding_rank` is 64; expected a rank below hidden_size");
     fs::write(dir.join("few.txt"), "Ralville spoke .\n").expect("written");
-    check(&format!("distill --quiet --text few.txt {PART}"), "expected 10 or more");
+    check(&format!("distill --quiet --text few.txt {PART}"), "expected a text of 10 or more");
     fs::write(dir.join("models/small-teacher/model.safetensors"), "version").expect("written");
     check("distill --quiet", "model.safetensors: 7 bytes, expected ");
     fs::write(dir.join("models/manifest.json"), "{}").expect("written");
