@@ -183,9 +183,9 @@ fn for_the_page(args: &DistillArgs, teacher: &Path) -> Result<Option<PathBuf>> {
             }
             continue;
         }
-        let text = match args.text.as_slice() {
-            [] => "sentences of Wikipedia (CC BY-SA 4.0, native/text/README.md)".to_owned(),
-            _ => "the text that is named above".to_owned(),
+        let text = match (&args.data, args.text.as_slice()) {
+            (None, []) => "sentences of Wikipedia (CC BY-SA 4.0, native/text/README.md)".to_owned(),
+            _ => "the files that are named above".to_owned(),
         };
         let teacher = teacher.file_name().unwrap_or_default().to_string_lossy().into_owned();
         export::write(&ExportArgs {

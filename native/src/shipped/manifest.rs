@@ -78,11 +78,10 @@ impl Manifest {
                         it again";
         let manifest: Self = serde_json::from_slice(bytes).context(expected)?;
         ensure!(manifest.format == FORMAT, "format {}; {expected}", manifest.format);
-        let names = |model: &Model| model.files.iter().map(|file| file.name.clone()).collect();
         for model in &manifest.models {
-            let names: Vec<String> = names(model);
-            let odd = names.iter().chain([&model.folder]).find(|name| !is_plain(name));
-            ensure!(odd.is_none(), "`{}`; {expected}", odd.map_or("", String::as_str));
+            for name in model.files.iter().map(|file| &file.name).chain([&model.folder]) {
+                ensure!(is_plain(name), "`{name}`; {expected}");
+            }
         }
         Ok(manifest)
     }

@@ -175,13 +175,15 @@ fn follow_link() {
         (app.link.backend, app.link.compare && is_away)
     });
     if backend != before && !teach::refuses("another backend") {
-        backend::choose(backend);
-    } else {
-        tagging::now();
-        strip::show();
-        if wants_teacher {
-            spawn_local(models::load(Role::Teacher));
-        }
+        return backend::choose(backend);
+    }
+    // Refused or the same: the worker stays.
+    change(|app| app.link.backend = before);
+    by_id::<HtmlSelectElement>("backend").set_value(before.map_or("auto", Backend::name));
+    tagging::now();
+    strip::show();
+    if wants_teacher {
+        spawn_local(models::load(Role::Teacher));
     }
 }
 

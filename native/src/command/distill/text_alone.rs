@@ -10,8 +10,8 @@ use crate::device;
 use crate::reading::Reading;
 use crate::text_file::TextFile;
 
-/// Takes the end of each text of 10 sentences or more away and has the teacher tag it; and how many sub-words it reads in a
-/// second.
+/// Takes the end of each text of 10 sentences or more away and has the teacher tag it; and how many
+/// sub-words the teacher reads in a second.
 ///
 /// # Errors
 ///
