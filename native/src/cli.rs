@@ -39,12 +39,12 @@ pub enum Command {
     Label(LabelArgs),
     /// Replace a model's token table by two thin matrices (SVD)
     #[command(
-        after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --data conll2003/ --out models/bert-rank-64\n  understudy finetune --base models/bert-rank-64 --data conll2003/ --out runs/factorised"
+        after_help = "Example:\n  understudy factorize --model bert-base-cased/ --rank 64 --data conll2003/ --out runs/bert-rank-64\n  understudy finetune --base runs/bert-rank-64 --data conll2003/ --out runs/factorised"
     )]
     Factorize(FactorizeArgs),
     /// Write a model in half precision or eight bits, with its scores and a model card
     #[command(
-        after_help = "Example:\n  understudy export --model runs/student/best --dtype int8 --data conll2003/test.txt --out models/student"
+        after_help = "Example:\n  understudy export --model runs/student/best --dtype int8 --data conll2003/test.txt --out models/my-best"
     )]
     Export(ExportArgs),
     /// Score a model on a labelled file: word and sub-word F1, default and strict
@@ -68,7 +68,9 @@ pub enum Command {
     /// List the graphics adapters, with memory and features, and say which one is taken
     Devices(CommonArgs),
     /// Measure training and forward speed against a plain matrix product
-    #[command(after_help = "Example:\n  understudy bench --model student --batch-size 64")]
+    #[command(
+        after_help = "Examples:\n  understudy bench --model student --batch-size 64\n  understudy bench --on-text"
+    )]
     Bench(BenchArgs),
 }
 

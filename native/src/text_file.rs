@@ -101,6 +101,15 @@ impl TextFile {
         lines.sentences(count)
     }
 
+    /// Its first sentences, at most `count`.
+    ///
+    /// # Errors
+    ///
+    /// A text that cannot be read any more.
+    pub fn first(&self, count: usize) -> Result<Vec<String>> {
+        Lines::open(&self.origin)?.sentences(count.min(self.sentences))
+    }
+
     /// Its examples in chunks of `size`, the last one smaller, read as they are asked for.
     pub fn chunks<'a>(
         &'a self,

@@ -164,6 +164,12 @@ test("lessons come from a labelled file, and a wrong one is explained", async ({
   await expect(page.locator("#lesson-count")).toHaveText("none yet");
   await page.locator("#lessons-file").setInputFiles(file("genes.conll", "Ada B-PER\nTP53 B-GENE\n"));
   await expect(page.locator("#teach-problem")).toContainText("line 2: the type `GENE` is new");
+  const row = { tokens: ["Ada", "spoke", "."], tags: ["B-PER", "O", "O"] };
+  await page.locator("#lessons-file").setInputFiles(file("mine.jsonl", JSON.stringify(row)));
+  await expect(page.locator("#lesson-count")).toHaveText("1 lesson");
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.locator("#lessons-file").setInputFiles(file("half.jsonl", '{"tokens": ["Ada"]}'));
+  await expect(page.locator("#notices")).toContainText("half.jsonl: line 1: expected");
   // A file that was dropped on the page to be scored can be learned from too.
   await play.drop([["test.conll", columns]]);
   await page.getByRole("button", { name: "Learn from the file above" }).click();

@@ -1,5 +1,6 @@
 //! What a set of dropped files is: a bundle, labelled text, plain text, or nothing the page can read.
 
+use crate::json::Json;
 use crate::protocol::Role;
 
 /// Largest text file, in bytes.
@@ -7,6 +8,9 @@ pub const MOST_TEXT: f64 = 8e6;
 
 /// Largest file of a bundle, in bytes: what a 32-bit module can hold beside the model made of it.
 pub const MOST_BUNDLE: f64 = 1.2e9;
+
+/// How a file of JSON lines ends.
+const JSON_LINES: &str = ".jsonl";
 
 /// What was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ pub const REPORT: &str = "report.json";
 pub fn classify(names: &[&str]) -> Result<Dropped, String> {
     let is_text = |name: &str| {
         let lower = name.to_ascii_lowercase();
-        [".txt", ".conll", ".bio", ".iob"].iter().any(|end| lower.ends_with(end))
+        [".txt", ".conll", ".bio", ".iob", JSON_LINES].iter().any(|end| lower.ends_with(end))
     };
     let has = |name: &&str| names.contains(name);
     if REQUIRED.iter().all(has) {
@@ -54,7 +58,7 @@ pub fn classify(names: &[&str]) -> Result<Dropped, String> {
             Err("Drop one text at a time.".to_owned())
         }
         _ => Err(format!(
-            "Nothing here can be read: {}. Expected a .txt or .conll file, or a bundle: \
+            "Nothing here can be read: {}. Expected a .txt, .conll or .jsonl file, or a bundle: \
              config.json, tokenizer.json and model.safetensors, or a .tar of them.",
             names.join(", ")
         )),
@@ -80,10 +84,61 @@ pub fn is_labelled(text: &str) -> bool {
         seen = true;
         let mut columns = line.split([' ', '\t']).filter(|column| !column.is_empty());
         let last = columns.next_back().unwrap_or("");
-        let is_tag = last == "O" || last.starts_with("B-") || last.starts_with("I-");
-        is_tag && columns.next().is_some()
+        is_tag(last) && columns.next().is_some()
     });
     all && seen
+}
+
+fn is_tag(text: &str) -> bool {
+    text == "O" || text.starts_with("B-") || text.starts_with("I-")
+}
+
+/// What a text file of this name says, where JSON lines become columns, the form that everything else here
+/// reads.
+///
+/// # Errors
+///
+/// The first line that is no sentence with a tag for each word, in words for the page.
+pub fn readable(name: &str, text: String) -> Result<String, String> {
+    if !name.to_ascii_lowercase().ends_with(JSON_LINES) {
+        return Ok(text);
+    }
+    let mut columns = String::new();
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let number = index + 1;
+        let pairs = Json::parse(line).ok().and_then(pairs).ok_or_else(|| {
+            format!(
+                "line {number}: expected {{\"tokens\": [\"Ada\", …], \"tags\": [\"B-PER\", …]}}, \
+                 as many BIO tags as words"
+            )
+        })?;
+        for (token, tag) in pairs {
+            if token.is_empty() || token.contains(char::is_whitespace) {
+                return Err(format!("line {number}: `{token}` is no single word"));
+            }
+            columns += &format!("{token} {tag}\n");
+        }
+        columns.push('\n');
+    }
+    Ok(columns)
+}
+
+/// The words of a line with their tags.
+fn pairs(mut row: Json) -> Option<Vec<(String, String)>> {
+    let (Json::List(tokens), Json::List(tags)) = (row.take("tokens"), row.take("tags")) else {
+        return None;
+    };
+    if tokens.len() != tags.len() {
+        return None;
+    }
+    let pairs = tokens.into_iter().zip(tags).map(|pair| match pair {
+        (Json::Text(token), Json::Text(tag)) if is_tag(&tag) => Some((token, tag)),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// Sentences of a labelled file that are put in the text field.
@@ -140,6 +195,26 @@ mod tests {
         assert!(is_labelled("Oslo\tI-LOC\n"));
         for prose in ["", "\n\n", "Ada lives in Oslo.", "The answer is O\nand Ada lives", "O\nO"] {
             assert!(!is_labelled(prose), "{prose:?}");
+        }
+    }
+
+    #[test]
+    fn json_lines_become_columns() {
+        let text = "\u{feff}{\"tokens\": [\"Ada\", \"né\"], \"tags\": [\"B-PER\", \"O\"], \"id\": 1}\r\n\n\
+                    {\"tags\": [\"O\"], \"tokens\": [\"x\"]}\n";
+        let columns = readable("mine.JSONL", text.to_owned());
+        assert_eq!(columns.as_deref(), Ok("Ada B-PER\nné O\n\nx O\n\n"));
+        assert!(columns.is_ok_and(|columns| is_labelled(&columns)));
+        assert_eq!(readable("notes.txt", "{".to_owned()).as_deref(), Ok("{"));
+        for (line, expected) in [
+            ("{", "line 2: expected {\"tokens\""),
+            ("{\"tokens\": [\"a\"], \"tags\": []}", "as many BIO tags as words"),
+            ("{\"tokens\": [\"a\"], \"tags\": [0]}", "line 2: expected"),
+            ("{\"tokens\": [\"a\"], \"tags\": [\"PER\"]}", "line 2: expected"),
+            ("{\"tokens\": [\"a b\"], \"tags\": [\"O\"]}", "line 2: `a b` is no single word"),
+        ] {
+            let message = readable("a.jsonl", format!("\n{line}\n")).expect_err(line);
+            assert!(message.contains(expected), "{message}");
         }
     }
 

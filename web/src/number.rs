@@ -81,8 +81,11 @@ fn whole(text: &str) -> Option<i32> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_plain =
         !digits.is_empty() && digits.len() < 6 && digits.bytes().all(|b| b.is_ascii_digit());
-    let value = digits.bytes().fold(0, |sum, byte| sum * 10 + i32::from(byte.saturating_sub(b'0')));
-    is_plain.then_some(if text.starts_with('-') { -value } else { value })
+    if !is_plain {
+        return None;
+    }
+    let value = digits.bytes().fold(0, |sum, byte| sum * 10 + i32::from(byte - b'0'));
+    Some(if text.starts_with('-') { -value } else { value })
 }
 
 #[cfg(test)]

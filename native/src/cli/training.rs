@@ -49,15 +49,15 @@ pub struct DistillArgs {
     /// --data none, else 8,500 sentences of Wikipedia that are in the program]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
-    /// Folder of the run: log, checkpoints, best bundle, report. Of a student of the teacher that ships,
-    /// models/my-NAME becomes a copy in eight bits, which the page lists
+    /// Folder of the run: log, checkpoints, best bundle, report. Without --teacher, models/my-NAME becomes
+    /// a copy in eight bits, which the page lists
     #[arg(long, value_name = "RUN", default_value = "runs/student")]
     pub out: PathBuf,
     /// A file of flags (TOML), or the name of one that ships (seed, conll2003, best, text); typed flags
     /// override it [default: without --data text, else none]
     #[arg(long, value_name = "NAME|FILE")]
     pub preset: Option<String>,
-    /// Folder of stored teacher logits [default: the user's cache folder]
+    /// Folder of stored teacher logits [default: understudy in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Width of the student [default: 384; with --init layers its teacher's]
@@ -72,7 +72,8 @@ pub struct DistillArgs {
     /// Feed-forward width of the student [default: 1024]
     #[arg(long)]
     pub intermediate_size: Option<usize>,
-    /// Longest input of the student, in sub-words [default: 512]
+    /// Longest input of the student, in sub-words [default: 512; with --init embeddings or layers its
+    /// teacher's]
     #[arg(long)]
     pub max_position_embeddings: Option<usize>,
     /// Factorise the student's token table with this rank [default: a dense table]
@@ -146,7 +147,7 @@ pub struct LabelArgs {
     /// Copies of each training sentence with its entities replaced, as the distillation's
     #[arg(long)]
     pub mention_copies: Option<usize>,
-    /// Longest window in sub-words; the distillation's must be the same
+    /// Longest window in sub-words; the distillation's must be the same [default: 128]
     #[arg(long)]
     pub max_length: Option<usize>,
     /// Where to compute
@@ -163,19 +164,19 @@ pub struct TrainArgs {
     /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     pub resume: bool,
-    /// Passes over the training text
+    /// Passes over the training text [default: 5; distill 10]
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Sentences in a batch
+    /// Sentences in a batch [default: 32]
     #[arg(long, overrides_with = "batch_subwords")]
     pub batch_size: Option<usize>,
     /// Sub-words in a batch, padding included, instead of a number of sentences
     #[arg(long, overrides_with = "batch_size")]
     pub batch_subwords: Option<usize>,
-    /// Batches whose gradients make one step
+    /// Batches whose gradients make one step [default: 1]
     #[arg(long)]
     pub gradient_accumulation: Option<usize>,
-    /// Highest learning rate
+    /// Highest learning rate [default: 5e-5; distill 3e-4]
     #[arg(long)]
     pub learning_rate: Option<f64>,
     /// Steps of linear warm-up [default: a tenth of all steps; in a finetune of 2000 steps or more the
@@ -191,22 +192,22 @@ pub struct TrainArgs {
     /// Added to the root of AdamW's second mean
     #[arg(long, default_value_t = 1e-8)]
     pub epsilon: f64,
-    /// Weight decay of AdamW
+    /// Weight decay of AdamW [default: 1e-6]
     #[arg(long)]
     pub weight_decay: Option<f64>,
     /// No decay on biases and LayerNorm (the reference decays all alike)
     #[arg(long)]
     pub no_decay_on_bias_and_norm: bool,
-    /// Largest norm of all gradients together; 0 = no clipping
+    /// Largest norm of all gradients together; 0 = no clipping [default: 3]
     #[arg(long)]
     pub max_gradient_norm: Option<f64>,
     /// Steps between two evaluations [default: one epoch]
     #[arg(long)]
     pub evaluate_every: Option<usize>,
-    /// Evaluations without a better F1 after which the run ends
+    /// Evaluations without a better F1 after which the run ends [default: never]
     #[arg(long)]
     pub patience: Option<usize>,
-    /// Longest window in sub-words
+    /// Longest window in sub-words [default: 128, or what the model can read if that is less]
     #[arg(long)]
     pub max_length: Option<usize>,
     /// Copies of each training sentence with its entities replaced by others of their type [default: 0]
@@ -215,7 +216,7 @@ pub struct TrainArgs {
     /// Share of the input's sub-words that the model in training does not see [default: 0]
     #[arg(long)]
     pub token_dropout: Option<f64>,
-    /// Label of a word's later sub-words
+    /// Label of a word's later sub-words [default: inside]
     #[arg(long, value_enum)]
     pub continuation: Option<ContinuationName>,
     /// Minutes between two checkpoints

@@ -198,15 +198,18 @@ pub struct BenchArgs {
     /// Only this shape [default: both]
     #[arg(long, value_enum)]
     pub model: Option<BenchModel>,
-    /// This batch size alone [default: 16, 64 and 128]
+    /// This batch size alone [default: 16, 64 and 128; with --on-text 32]
     #[arg(long)]
     pub batch_size: Option<usize>,
     /// Sub-words in a sentence
     #[arg(long, default_value_t = 24)]
     pub seq_len: usize,
-    /// Timed steps of each row; the median is reported
+    /// Timed steps of each row, of which the median is reported; with --on-text 64 sentences each
     #[arg(long, default_value_t = 7)]
     pub steps: usize,
+    /// Labelling, distilling and evaluating on the text in the program, with the models that ship
+    #[arg(long, conflicts_with = "seq_len")]
+    pub on_text: bool,
     /// Where to compute
     #[command(flatten)]
     pub device: DeviceArgs,

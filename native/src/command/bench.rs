@@ -2,7 +2,9 @@
 //! plain matrix product measured in the same run.
 //!
 //! FLOPs of a sub-word: forward 2 for each weight of a matrix product and `4 · seq_len · hidden_size`
-//! a layer for attention; a training step is three times that.
+//! a layer for attention; a training step is three times that. Padding does not count.
+
+mod on_text;
 
 use std::time::Instant;
 
@@ -41,6 +43,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "model", "mode", "batch", "len", "sub-words/s", "GFLOP/s", "of GEMM"
         ))?;
     }
+    if args.on_text {
+        return on_text::measure(args, gemm);
+    }
     for (name, model, config) in [
         ("student", BenchModel::Student, BertConfig::reference_student()),
         (
@@ -61,31 +66,54 @@ pub fn run(args: &BenchArgs) -> Result<()> {
                 };
                 let speed = subwords / seconds;
                 let gflops = speed * passes * flops(&config, args.seq_len) / 1e9;
-                print(&if args.common.json {
-                    json!({
-                        "model": name, "mode": mode, "batch_size": batch_size,
-                        "seq_len": args.seq_len, "subwords_per_second": speed,
-                        "gflops_per_second": gflops, "gemm_fraction": gflops / gemm,
-                    })
-                    .to_string()
-                } else {
-                    format!(
-                        "{name:<9}{mode:<9}{batch_size:>6} × {:<5}{speed:>14.0}{gflops:>10.1}{:>8.0}%",
-                        args.seq_len,
-                        100.0 * gflops / gemm
-                    )
-                })?;
+                Row { model: name, mode, batch: Some((batch_size, args.seq_len)), speed, gflops }
+                    .print(args, gemm)?;
             }
         }
     }
     Ok(())
 }
 
+/// A measurement.
+struct Row {
+    model: &'static str,
+    mode: &'static str,
+    /// Sentences, and sub-words of each; `None` where both vary.
+    batch: Option<(usize, usize)>,
+    /// Sub-words a second.
+    speed: f64,
+    /// GFLOP a second.
+    gflops: f64,
+}
+
+impl Row {
+    fn print(&self, args: &BenchArgs, gemm: f64) -> Result<()> {
+        let Self { model, mode, batch, speed, gflops } = *self;
+        let (batch_size, seq_len) = batch.unzip();
+        let fraction = gflops / gemm;
+        print(&if args.common.json {
+            json!({
+                "model": model, "mode": mode, "batch_size": batch_size, "seq_len": seq_len,
+                "subwords_per_second": speed, "gflops_per_second": gflops, "gemm_fraction": fraction,
+            })
+            .to_string()
+        } else {
+            let [batch_size, seq_len] = [batch_size, seq_len]
+                .map(|size| size.map_or("text".to_owned(), |size| size.to_string()));
+            format!(
+                "{model:<9}{mode:<9}{batch_size:>6} × {seq_len:<5}{speed:>14.0}{gflops:>10.1}{:>8.0}%",
+                100.0 * fraction
+            )
+        })
+    }
+}
+
 /// FLOPs of one sub-word's forward pass.
 fn flops(config: &BertConfig, seq_len: usize) -> f64 {
     let hidden = config.hidden_size;
     let layer = 4 * hidden * hidden + 2 * hidden * config.intermediate_size;
-    let products = 2 * (config.num_hidden_layers * layer + hidden * 9);
+    let table = config.embedding_rank.unwrap_or(0) * hidden;
+    let products = 2 * (config.num_hidden_layers * layer + table + hidden * 9);
     (products + config.num_hidden_layers * 4 * seq_len * hidden) as f64
 }
 
@@ -139,25 +167,8 @@ fn forward_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> 
 
 /// The median step of the real training loop, dropout on.
 fn train_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Result<f64> {
-    let device = device::device().autodiff();
-    let examples = examples(batch_size, args.seq_len, config);
-    let train_config = TrainConfig {
-        epochs: args.steps + 2,
-        batch: BatchBudget::Sentences(batch_size),
-        gradient_accumulation: 1,
-        learning_rate: 1e-4,
-        warmup_steps: 0,
-        max_gradient_norm: Some(1.0),
-        optimizer: AdamWConfig { weight_decay: 1e-6, ..AdamWConfig::default() },
-        objective: Objective::hard(),
-        text_ratio: None,
-        token_dropout: 0.0,
-        evaluate_every: None,
-        patience: None,
-        log_every: 1,
-        seed: args.common.seed,
-    };
-    let examples = InMemory::new(examples, None);
+    let examples = InMemory::new(examples(batch_size, args.seq_len, config), None);
+    let model = TokenClassifier::init(config, 9, args.common.seed, &device::device().autodiff());
     let task = Task {
         train: &examples,
         teacher: None,
@@ -166,20 +177,54 @@ fn train_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Re
         pad_token_id: config.pad_token_id,
         mask_token_id: config.pad_token_id,
     };
-    let model = TokenClassifier::init(config, 9, args.common.seed, &device);
+    let train_config = TrainConfig {
+        epochs: args.steps + 2,
+        batch: BatchBudget::Sentences(batch_size),
+        ..train_config(Objective::hard(), args)
+    };
+    let steps = steps(model, &task, &train_config)?;
+    Ok(median(steps.into_iter().map(|(seconds, _)| seconds).collect()))
+}
+
+fn train_config(objective: Objective, args: &BenchArgs) -> TrainConfig {
+    TrainConfig {
+        epochs: 1,
+        batch: BatchBudget::Sentences(32),
+        gradient_accumulation: 1,
+        learning_rate: 1e-4,
+        warmup_steps: 0,
+        max_gradient_norm: Some(1.0),
+        optimizer: AdamWConfig { weight_decay: 1e-6, ..AdamWConfig::default() },
+        objective,
+        text_ratio: None,
+        token_dropout: 0.0,
+        evaluate_every: None,
+        patience: None,
+        log_every: 1,
+        seed: args.common.seed,
+    }
+}
+
+/// Seconds and sub-words of each step of the real training loop but the first two.
+fn steps(
+    model: TokenClassifier,
+    task: &Task<'_>,
+    config: &TrainConfig,
+) -> Result<Vec<(f64, usize)>> {
     let mut state = TrainState {
         model: Trainee::new(device::place(model)),
-        optimizer: AdamW::new(train_config.optimizer, device::placement()),
+        optimizer: AdamW::new(config.optimizer, device::placement()),
         progress: Progress::default(),
     };
-    let mut times = vec![Instant::now()];
-    let fitted = fit(&mut state, &task, &train_config, |event| {
-        if let Event::Step(_) = event {
-            times.push(Instant::now());
+    let mut last = Instant::now();
+    let mut steps = Vec::new();
+    let fitted = fit(&mut state, task, config, |event| {
+        if let Event::Step(record) = event {
+            steps.push((last.elapsed().as_secs_f64(), record.subwords));
+            last = Instant::now();
         }
         Ok::<_, std::convert::Infallible>(Control::Continue)
     });
     pollster::block_on(fitted)?;
-    let seconds = times.windows(2).skip(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
-    Ok(median(seconds.collect()))
+    Ok(steps.split_off(steps.len().min(2)))
 }

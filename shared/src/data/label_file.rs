@@ -50,7 +50,11 @@ pub fn read_labels(bytes: &[u8]) -> Result<LabelSet, LabelFileError> {
             Err(error) => return Err(LabelFileError::Form(error.to_string())),
         },
     };
-    Ok(LabelSet::new(names)?)
+    let labels = LabelSet::new(names)?;
+    match labels.len() {
+        1 => Err(LabelFileError::Form("no label but `O`".to_owned())),
+        _ => Ok(labels),
+    }
 }
 
 fn in_order(entries: BTreeMap<String, String>) -> Result<Vec<String>, LabelFileError> {

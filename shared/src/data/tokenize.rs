@@ -3,6 +3,8 @@
 use thiserror::Error;
 use tokenizers::{Encoding, Tokenizer};
 
+use super::tokenizer_file;
+
 /// What can go wrong with a tokenizer.
 #[derive(Debug, Error)]
 pub enum TokenizeError {
@@ -16,6 +18,12 @@ pub enum TokenizeError {
     Frame {
         /// How many there are.
         found: usize,
+    },
+    /// A special token that stands for nothing.
+    #[error("tokenizer.json: the special token {id} is not in the vocabulary")]
+    NoSpecial {
+        /// Its id.
+        id: u32,
     },
     /// There is no token for what the vocabulary lacks.
     #[error("tokenizer.json: no unknown token; expected [UNK] in a WordPiece vocabulary")]
@@ -49,6 +57,7 @@ pub struct SubwordTokenizer {
     separate_id: u32,
     unknown_id: u32,
     mask_id: u32,
+    vocab_size: usize,
 }
 
 impl SubwordTokenizer {
@@ -59,22 +68,17 @@ impl SubwordTokenizer {
     ///
     /// Bytes that are no tokenizer, or one without `[CLS]`, `[SEP]` and `[UNK]`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TokenizeError> {
-        let parse = |reason: tokenizers::Error| TokenizeError::Parse(reason.to_string());
-        let mut inner = Tokenizer::from_bytes(bytes).map_err(parse)?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(parse)?;
-        let frame = inner.encode("", true).map_err(parse)?;
-        let [classify_id, separate_id] = *frame.get_ids() else {
-            return Err(TokenizeError::Frame { found: frame.len() });
-        };
+        let (inner, [classify_id, separate_id]) = tokenizer_file::parse(bytes)?;
         let unknown_id = inner.token_to_id("[UNK]").ok_or(TokenizeError::NoUnknown)?;
         let mask_id = inner.token_to_id("[MASK]").unwrap_or(unknown_id);
-        Ok(Self { inner, classify_id, separate_id, unknown_id, mask_id })
+        let last = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        let vocab_size = (last as usize).saturating_add(1);
+        Ok(Self { inner, classify_id, separate_id, unknown_id, mask_id, vocab_size })
     }
 
-    /// Number of entries, added tokens included; the embedding has as many rows or more.
+    /// Ids, added tokens' and gaps included; the embedding has as many rows or more.
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.vocab_size
     }
 
     /// `[MASK]`, or the unknown token where the vocabulary has none: stands for a sub-word that is
@@ -169,7 +173,7 @@ pub(crate) mod tests {
         SubwordTokenizer::from_bytes(SMALL.as_bytes()).expect("our own tokenizer")
     }
 
-    const SMALL: &str = r###"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],
+    pub(crate) const SMALL: &str = r###"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],
         "normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,
             "strip_accents":null,"lowercase":false},
         "pre_tokenizer":{"type":"BertPreTokenizer"},

@@ -218,6 +218,10 @@ async fn take_text(file: Option<File>, is_lesson: bool) {
         Ok(text) => text.as_string().unwrap_or_default(),
         Err(_) => return notice::bad(&format!("{}: cannot be read", file.name()), None),
     };
+    let text = match dropped::readable(&file.name(), text) {
+        Ok(text) => text,
+        Err(message) => return notice::bad(&format!("{}: {message}.", file.name()), None),
+    };
     let is_labelled = dropped::is_labelled(&text);
     if is_lesson {
         return if is_labelled { teach::add_file(&text) } else { teach::add_unlabelled(&text) };
