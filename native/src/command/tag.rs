@@ -119,6 +119,10 @@ fn marked(text: &str, entities: &[Entity], mark: impl Fn(&Entity, &str) -> Strin
     let mut line = String::new();
     let mut end = 0;
     for entity in entities {
+        // Sub-words of one letter, such as the parts of a Korean syllable, have the same place.
+        if entity.start_byte < end {
+            continue;
+        }
         line += &text[end..entity.start_byte];
         line += &mark(entity, &text[entity.start_byte..entity.end_byte]);
         end = entity.end_byte;

@@ -30,6 +30,11 @@ pub enum StudentInitError {
         /// The teacher's.
         teacher: usize,
     },
+    /// No text to compare the teacher's neurons on.
+    #[error(
+        "there are no examples to compare the teacher's neurons on; expected some, to take a part of them"
+    )]
+    NoExamples,
     /// Layers of another shape.
     #[error(
         "the student's {field} is {student}, its teacher's {teacher}; expected {expected}, to take \

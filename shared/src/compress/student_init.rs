@@ -151,6 +151,9 @@ pub async fn init_layers(
     let mut student = init_embeddings(student, config, teacher, teacher_config, counts).await?;
     let chosen = initial_layers(config.num_hidden_layers, teacher_config.num_hidden_layers);
     let narrower = config.intermediate_size < teacher_config.intermediate_size;
+    if narrower && sample.is_empty() {
+        return Err(StudentInitError::NoExamples);
+    }
     let activations = match narrower {
         true => Activations::of(teacher, &chosen, sample, config.pad_token_id).await,
         false => vec![],

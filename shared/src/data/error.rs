@@ -26,6 +26,9 @@ pub enum LabelError {
         /// Id of its second occurrence.
         second: usize,
     },
+    /// There is nothing but `O`.
+    #[error("the label set has no label but `O`: expected a pair `B-TYPE`, `I-TYPE` for each type")]
+    NoType,
     /// `O` is missing.
     #[error("the label set {names:?} has no `O`: expected `O` and pairs `B-TYPE`, `I-TYPE`")]
     MissingOutside {

@@ -1,6 +1,6 @@
 //! The ordered set of labels a model predicts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct LabelSet {
 
 #[expect(clippy::len_without_is_empty, reason = "a label set always has `O`")]
 impl LabelSet {
-    /// Checks the names: each a BIO tag and there once, `O` among them.
+    /// Checks the names: each a BIO tag and there once, `O` and others among them.
     ///
     /// Most sets have both `B-X` and `I-X` of a type. A tagger that learned from IOB1, or from text
     /// without a long or a neighbouring entity of a type, may have one of them only: it then stands
@@ -32,16 +32,19 @@ impl LabelSet {
         if names.is_empty() {
             return Err(LabelError::Empty);
         }
+        let mut seen = HashMap::with_capacity(names.len());
         for (second, name) in names.iter().enumerate() {
             Tag::parse(name)?;
-            if let Some(first) = names[..second].iter().position(|earlier| earlier == name) {
+            if let Some(first) = seen.insert(name.as_str(), second) {
                 return Err(LabelError::Duplicate { name: name.clone(), first, second });
             }
         }
-        if !names.iter().any(|name| name == "O") {
-            return Err(LabelError::MissingOutside { names });
+        let has_outside = seen.contains_key("O");
+        match (has_outside, names.len()) {
+            (false, _) => Err(LabelError::MissingOutside { names }),
+            (true, 1) => Err(LabelError::NoType),
+            (true, _) => Ok(Self { names }),
         }
-        Ok(Self { names })
     }
 
     /// The nine labels of CoNLL-2003: `O`, then `B-` and `I-` of `PER`, `ORG`, `LOC`, `MISC`.

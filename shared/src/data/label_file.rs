@@ -50,11 +50,7 @@ pub fn read_labels(bytes: &[u8]) -> Result<LabelSet, LabelFileError> {
             Err(error) => return Err(LabelFileError::Form(error.to_string())),
         },
     };
-    let labels = LabelSet::new(names)?;
-    match labels.len() {
-        1 => Err(LabelFileError::Form("no label but `O`".to_owned())),
-        _ => Ok(labels),
-    }
+    Ok(LabelSet::new(names)?)
 }
 
 fn in_order(entries: BTreeMap<String, String>) -> Result<Vec<String>, LabelFileError> {
@@ -104,5 +100,6 @@ mod tests {
         check(b"{\"0\": \"O\", \"LABEL_0\": \"B-A\"}", "an id is there twice");
         check(b"O\nPER\n", "unknown tag \"PER\"");
         check(b"", "the label set is empty");
+        check(b"\rO", "no label but `O`");
     }
 }

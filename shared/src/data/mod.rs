@@ -14,6 +14,7 @@ pub mod span;
 pub mod tag;
 pub mod text;
 pub mod tokenize;
+mod tokenizer_file;
 pub mod vocabulary;
 pub mod window;
 

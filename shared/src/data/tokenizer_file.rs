@@ -1,29 +1,25 @@
-//! The parts of a `tokenizer.json` that are needed, read with care: the library ends the process over some
-//! decoders and post-processors that it does not understand, so it never sees these.
+//! What a `tokenizer.json` must be before the library reads it: it ends the process over some files, and over
+//! post-processors that name what is not there.
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
-use tokenizers::Tokenizer;
+use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use super::tokenize::TokenizeError;
 
-/// What stays of the file. All but the model is small, and read whole to be sure that it is JSON.
-#[derive(Deserialize, Serialize)]
-struct Parts<'a> {
-    version: Value,
+/// What is looked at. A [`Value`] only has to be JSON: the library expects that, and its own error is none.
+#[derive(Deserialize)]
+struct Parts {
+    #[serde(default, rename = "normalizer")]
+    _normalizer: Value,
+    #[serde(default, rename = "pre_tokenizer")]
+    _pre_tokenizer: Value,
+    #[serde(default, rename = "decoder")]
+    _decoder: Value,
     #[serde(default)]
-    added_tokens: Vec<Value>,
-    #[serde(default)]
-    normalizer: Value,
-    #[serde(default)]
-    pre_tokenizer: Value,
-    #[serde(default, skip_serializing)]
     post_processor: Option<PostProcessor>,
-    #[serde(borrow)]
-    model: &'a RawValue,
 }
 
 /// What puts special tokens around a text.
@@ -68,19 +64,20 @@ impl PostProcessor {
     }
 }
 
-/// A tokenizer without special tokens, and the ids of the two that frame a text. Truncation, padding and
-/// decoder are left out.
+/// A tokenizer that adds, cuts and fills nothing, and the ids of the two tokens that frame a text.
 ///
 /// # Errors
 ///
 /// Bytes that are no tokenizer, or one that frames a text in another way.
 pub(super) fn parse(bytes: &[u8]) -> Result<(Tokenizer, [u32; 2]), TokenizeError> {
-    let parts: Parts<'_> =
+    let parts: Parts =
         serde_json::from_slice(bytes).map_err(|error| TokenizeError::Parse(error.to_string()))?;
     let frame = parts.post_processor.as_ref().map(PostProcessor::frame).unwrap_or_default();
-    let needed = serde_json::to_vec(&parts).expect("what was read can be written");
-    let inner = Tokenizer::from_bytes(needed)
-        .map_err(|reason| TokenizeError::Parse(reason.to_string()))?;
+    let wrong = |reason: tokenizers::Error| TokenizeError::Parse(reason.to_string());
+    let mut inner = Tokenizer::from_bytes(bytes).map_err(wrong)?;
+    inner.with_padding(None);
+    inner.with_truncation(None).map_err(wrong)?;
+    inner.with_post_processor(None::<PostProcessorWrapper>);
     let [classify, separate] = *frame else {
         return Err(TokenizeError::Frame { found: frame.len() });
     };
@@ -118,12 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_library_ends_the_process_over_is_an_error_or_not_read() {
-        // A decoder with half a surrogate pair, a special token without ids, and one beyond the vocabulary.
-        assert_eq!(with("\"decoder\":null", r#""decoder":{"type":"\ud800"}"#), Ok([2, 3]));
+    fn what_the_library_ends_the_process_over_is_an_error() {
+        // Half a surrogate pair, a special token without ids, one beyond the vocabulary, and a second text.
+        let error = with("\"decoder\":null", r#""decoder":{"type":"\ud800"}"#).expect_err("half");
+        assert!(error.contains("unexpected end of hex escape"), "{error}");
         let error = with("\"[SEP]\":{\"id\"", "\"[OTHER]\":{\"id\"").expect_err("no ids");
         assert!(error.contains("becomes 1 special tokens"), "{error}");
         let error = with("\"ids\":[3]", "\"ids\":[4000000000]").expect_err("no such id");
         assert!(error.contains("4000000000 is not in the vocabulary"), "{error}");
+        let second = r#"{"Sequence":{"id":"B","type_id":0}},
+                {"SpecialToken":{"id":"[SEP]""#;
+        assert_eq!(with(r#"{"SpecialToken":{"id":"[SEP]""#, second), Ok([2, 3]));
     }
 }

@@ -72,7 +72,7 @@ impl<'a> Matrix<'a> {
 
 /// Which threads work on a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threads {
+enum Threads {
     /// The calling one.
     One,
     /// All, where there are several and the product is large.

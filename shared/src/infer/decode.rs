@@ -125,10 +125,10 @@ pub fn decode(
             sentence.gold.push(example.label_ids[position]);
         }
     }
-    let transitions = Transitions::new(labels);
-    let decide = |rows: &[f32]| match decoding.constrained {
-        true => transitions.best_sequence(rows),
-        false => rows.chunks_exact(num_labels).map(most_likely).collect(),
+    let transitions = decoding.constrained.then(|| Transitions::new(labels));
+    let decide = |rows: &[f32]| match &transitions {
+        Some(transitions) => transitions.best_sequence(rows),
+        None => rows.chunks_exact(num_labels).map(most_likely).collect(),
     };
     let predict = |sentence: Distributions| SentencePrediction {
         words: decide(&sentence.of_words(num_labels, decoding.aggregation)),
@@ -200,18 +200,16 @@ struct Transitions {
 impl Transitions {
     fn new(labels: &LabelSet) -> Self {
         let num_labels = labels.len();
-        let is_free = |label: usize| labels.tag(label) == Tag::Outside || labels.may_begin(label);
+        let is_free: Vec<bool> = (0..num_labels)
+            .map(|label| labels.tag(label) == Tag::Outside || labels.may_begin(label))
+            .collect();
         let may_follow = |label: usize, before: usize| {
-            is_free(label) || labels.tag(before).entity_type() == labels.tag(label).entity_type()
+            is_free[label] || labels.tag(before).entity_type() == labels.tag(label).entity_type()
         };
         let before = |label: usize| {
             (0..num_labels).filter(|before| may_follow(label, *before)).collect::<Vec<_>>()
         };
-        Self {
-            num_labels,
-            before: (0..num_labels).map(before).collect(),
-            first: (0..num_labels).map(is_free).collect(),
-        }
+        Self { num_labels, before: (0..num_labels).map(before).collect(), first: is_free }
     }
 
     /// The legal sequence with the largest product of probabilities, of the lowest ids in a tie.

@@ -32,8 +32,11 @@ pub struct BertConfig {
     pub type_vocab_size: usize,
     /// Added to the variance in LayerNorm.
     pub layer_norm_eps: f64,
-    /// Dropout after the embeddings, each sub-layer, and before the classifier.
+    /// Dropout after the embeddings and each sub-layer.
     pub hidden_dropout_prob: f64,
+    /// Dropout before the classifier; `None` = that of the sub-layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier_dropout: Option<f64>,
     /// Dropout of the attention weights.
     pub attention_probs_dropout_prob: f64,
     /// Standard deviation of new weights.
@@ -91,6 +94,7 @@ impl BertConfig {
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
             hidden_dropout_prob: 0.1,
+            classifier_dropout: None,
             attention_probs_dropout_prob: 0.1,
             initializer_range: 0.02,
             pad_token_id: 0,
@@ -230,6 +234,7 @@ impl BertConfig {
         }
         let rates = [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("classifier_dropout", self.classifier_dropout.unwrap_or(0.0)),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
         ];
         for (field, rate) in rates {
@@ -271,7 +276,9 @@ mod tests {
     fn what_is_written_is_read() {
         let labels = LabelSet::conll2003();
         for rank in [None, Some(64)] {
-            let config = BertConfig { embedding_rank: rank, ..BertConfig::reference_student() };
+            let classifier_dropout = rank.map(|_| 0.3);
+            let student = BertConfig::reference_student();
+            let config = BertConfig { embedding_rank: rank, classifier_dropout, ..student };
             let read =
                 BertConfig::parse(config.to_json(Some(&labels)).as_bytes()).expect("our own");
             assert_eq!(read, (config, Some(labels.clone())));

@@ -22,6 +22,10 @@ impl Fields<'_> {
             type_vocab_size: self.size_or("type_vocab_size", 2)?,
             layer_norm_eps: self.number_or("layer_norm_eps", 1e-12)?,
             hidden_dropout_prob: self.number_or("hidden_dropout_prob", 0.1)?,
+            classifier_dropout: match self.0.get("classifier_dropout") {
+                None | Some(Value::Null) => None,
+                Some(_) => Some(self.number_or("classifier_dropout", 0.0)?),
+            },
             attention_probs_dropout_prob: self.number_or("attention_probs_dropout_prob", 0.1)?,
             initializer_range: self.number_or("initializer_range", 0.02)?,
             pad_token_id: self.pad_token_id()?,
@@ -44,6 +48,7 @@ impl Fields<'_> {
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
             hidden_dropout_prob: self.number_or("dropout", 0.1)?,
+            classifier_dropout: None,
             attention_probs_dropout_prob: self.number_or("attention_dropout", 0.1)?,
             initializer_range: self.number_or("initializer_range", 0.02)?,
             pad_token_id: self.pad_token_id()?,

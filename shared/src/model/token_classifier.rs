@@ -57,7 +57,7 @@ impl TokenClassifier {
                 .map(|_| EncoderLayer::skeleton(config, device))
                 .collect(),
             classifier: LinearConfig::new(config.hidden_size, num_labels).init(device),
-            dropout: config.hidden_dropout_prob,
+            dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
             feed: Feed::default(),
         }
     }

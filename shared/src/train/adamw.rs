@@ -371,17 +371,21 @@ impl ModuleMapper for ApplyDevice<'_> {
         let inner = tensor.without_autodiff();
         let shape = inner.shape();
         let zeros = || gradient.zeros_like();
-        let (first, second) = match self.optimizer.moments.remove(&path) {
+        let (old_first, old_second) = match self.optimizer.moments.remove(&path) {
             Some(Moments::Device { first, second }) => (first, second),
             _ => (zeros(), zeros()),
         };
-        let first = first * update.beta_1 + gradient.clone() * (1.0 - update.beta_1);
-        let second = second * update.beta_2 + gradient.square() * (1.0 - update.beta_2);
+        let first = old_first.clone() * update.beta_1 + gradient.clone() * (1.0 - update.beta_1);
+        let second = old_second.clone() * update.beta_2 + gradient.square() * (1.0 - update.beta_2);
         let divisor = second.clone().sqrt() * update.second_scale + update.epsilon;
         let change = first.clone() / divisor * update.step_size;
         let inner = inner.reshape([-1]);
         let value = inner.clone() * update.keep - change;
-        let value = inner.mask_where(self.is_good.clone().expand(value.dims()), value);
+        // A step whose gradient is no number leaves all three as they were.
+        let is_good = self.is_good.clone().expand(value.dims());
+        let value = inner.mask_where(is_good.clone(), value);
+        let first = old_first.mask_where(is_good.clone(), first);
+        let second = old_second.mask_where(is_good, second);
         self.optimizer.moments.insert(path, Moments::Device { first, second });
         let tensor = value.reshape(shape).autodiff().require_grad();
         Param::from_mapped_value(id, tensor, mapper)

@@ -4,7 +4,6 @@
 //! follows from the seed and its number, so a run that was stopped at any step, or killed, continues
 //! from its last checkpoint to the same losses.
 
-use burn::module::Module;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -12,6 +11,7 @@ use super::config::TrainConfig;
 use super::evaluate::{LabelledSet, SplitScores, evaluate};
 use super::plan::Plan;
 use super::schedule::learning_rate;
+use super::scope::merged;
 use super::source::{Source, SourceError};
 use super::state::{Checkpoint, TrainState};
 use super::step::{PendingStep, read_steps, train_step};
@@ -241,7 +241,7 @@ async fn evaluate_step<E>(
     epoch: f64,
     observe: &mut impl AsyncFnMut(Event<'_>, &Trainee) -> Result<Control, E>,
 ) -> Result<Control, FitError<E>> {
-    let model = state.model.classifier.valid();
+    let model = merged(&state.model.classifier);
     let evaluation =
         evaluate(&model, task.labels, dev, task.pad_token_id, Decoding::default(), |_| true).await;
     let evaluation = evaluation.expect("nothing stops it");

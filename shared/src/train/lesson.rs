@@ -233,7 +233,12 @@ fn word_labels(
             start,
             end,
         };
-        if lesson.text.get(start..end).is_none_or(str::is_empty) {
+        let wrong_type = || LessonError::Type {
+            lesson: index + 1,
+            entity_type: entity_type.clone(),
+            expected: labels.entity_types().join(", "),
+        };
+        if lesson.text.get(start..end).is_none_or(|part| part.trim().is_empty()) {
             return Err(wrong_span());
         }
         let mut prefix = "B";
@@ -242,11 +247,6 @@ fn word_labels(
             .zip(words)
             .filter(|(_, (first, last))| *first < end && *last > start)
         {
-            let wrong_type = || LessonError::Type {
-                lesson: index + 1,
-                entity_type: entity_type.clone(),
-                expected: labels.entity_types().join(", "),
-            };
             let id = labels.nearest(&format!("{prefix}-{entity_type}")).ok_or_else(wrong_type)?;
             if label.replace(id).is_some() {
                 return Err(wrong_span());

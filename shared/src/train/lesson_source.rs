@@ -74,11 +74,6 @@ impl LessonSource {
         used.into_iter().filter(|index| self.parts[*index] == part).collect()
     }
 
-    /// The logits of an example, as they were set.
-    pub fn logits(&self, indices: &[usize]) -> TeacherLogits {
-        self.logits.select(indices)
-    }
-
     /// Sets the logits of an example, `[len, num_labels]`; of a taught one the labels too.
     pub fn set_logits(&mut self, index: usize, logits: &[f32]) {
         self.logits.set(index, logits);
