@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tempfile::{TempDir, tempdir};
 
 use super::{command, tiny};
@@ -151,4 +152,63 @@ fn what_does_not_fit_is_told() {
     check("distill --quiet", "model.safetensors: 7 bytes, expected ");
     fs::write(dir.join("models/manifest.json"), "{}").expect("written");
     check("tag Ada", "manifest.json: expected a list of models; remove the file");
+}
+
+#[test]
+fn bench_measures_what_ships_on_the_text_in_the_program() {
+    let dir = project();
+    let dir = dir.path();
+    let lacking = stderr(&within(dir, "bench --on-text --steps 2"));
+    assert!(lacking.contains("no student in it; expected"), "{lacking}");
+    let (teacher, student) = (dir.join("models/small-teacher"), dir.join("models/small-student"));
+    fs::create_dir(&student).expect("a folder");
+    for file in fs::read_dir(&teacher).expect("a folder") {
+        let file = file.expect("a file");
+        fs::copy(file.path(), student.join(file.file_name())).expect("copied");
+    }
+    within(dir, "models {dir}/models");
+    let output = within(dir, "bench --on-text --steps 2 --json");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let modes: Vec<&str> = rows.iter().filter_map(|row| row["mode"].as_str()).collect();
+    assert_eq!(modes, ["2048^3", "label", "evaluate", "distill"]);
+    for row in &rows[1..] {
+        assert!(row["gemm_fraction"].as_f64().is_some_and(|share| share > 0.0), "{row}");
+    }
+    let short = stderr(&within(dir, "bench --on-text --steps 1 --batch-size 64"));
+    assert!(short.contains("--steps 1 is too little text"), "{short}");
+}
+
+#[test]
+fn a_teacher_and_a_student_ship() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let manifest = fs::read(models.join("manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let listed = manifest["models"].as_array().expect("a list");
+    for (name, most_bytes) in [("teacher", 50_000_000), ("student", 21_000_000)] {
+        let model = listed.iter().find(|model| model["folder"] == name).expect(name);
+        assert_eq!(model["role"], name);
+        let mut bytes = 0;
+        for file in model["files"].as_array().expect("files") {
+            let content = fs::read(models.join(name).join(file["name"].as_str().expect("a name")));
+            let content = content.expect("a file");
+            bytes += content.len();
+            assert_eq!(file["size"], content.len());
+            let hash = Sha256::digest(&content);
+            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(file["sha256"], hash.as_str(), "{name}: {}", file["name"]);
+        }
+        assert!(bytes <= most_bytes, "{name}: {bytes} bytes");
+        for part in ["README.md", "report.json"] {
+            assert!(models.join(name).join(part).is_file(), "{name}: no {part}");
+        }
+    }
+    let mut tag = command(&models, "tag");
+    tag.arg("Marie Curie moved from Warsaw to Paris.").current_dir(&models);
+    let output = tag.output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text, "[Marie Curie](PER) moved from [Warsaw](LOC) to [Paris](LOC).\n");
 }
