@@ -4,6 +4,8 @@
 //! entity, the same place with another type, and then the largest overlap first; what is left is
 //! missed or extra.
 
+use std::cmp::Reverse;
+
 use crate::order::order;
 
 /// How an entity of one model relates to the other model's.
@@ -74,18 +76,14 @@ pub fn compare(teacher: &[Span<'_>], student: &[Span<'_>]) -> Comparison {
         teacher: vec![Kind::Missed; teacher.len()],
         student: vec![Kind::Extra; student.len()],
     };
-    let mut pairs: Vec<(usize, usize)> = Vec::new();
-    for index in 0..student.len() {
-        let overlapping = (0..teacher.len()).map(|other| (other, index));
-        pairs.extend(overlapping.filter(|(t, s)| teacher[*t].overlap(&student[*s]) > 0));
-    }
+    let pairs = overlapping(teacher, student);
     // Identical entities first, then those in one place, then the largest overlaps.
     let key = |pair: usize| {
         let (t, s) = pairs[pair];
         let (teacher, student) = (&teacher[t], &student[s]);
         let same_place = teacher.is_at(student);
         let same_type = teacher.entity_type == student.entity_type;
-        (!(same_place && same_type), !same_place, std::cmp::Reverse(teacher.overlap(student)), t)
+        (!(same_place && same_type), !same_place, Reverse(teacher.overlap(student)), t, s)
     };
     let sorted = order(pairs.len(), &|left, right| key(left) < key(right));
     let (mut is_taken, mut is_paired) = (vec![false; teacher.len()], vec![false; student.len()]);
@@ -104,6 +102,25 @@ pub fn compare(teacher: &[Span<'_>], student: &[Span<'_>]) -> Comparison {
         (comparison.teacher[t], comparison.student[s]) = (kind, kind);
     }
     comparison
+}
+
+/// The indices of all pairs that overlap, found in one pass over both lists in the order of the text.
+fn overlapping(teacher: &[Span<'_>], student: &[Span<'_>]) -> Vec<(usize, usize)> {
+    let by_start = |spans: &[Span<'_>]| {
+        order(spans.len(), &|left, right| spans[left].start < spans[right].start)
+    };
+    let (teachers, mut pairs) = (by_start(teacher), Vec::new());
+    // Before this one all have ended.
+    let mut first = 0;
+    for s in by_start(student) {
+        let own = &student[s];
+        while teachers.get(first).is_some_and(|t| teacher[*t].end <= own.start) {
+            first += 1;
+        }
+        let begun = teachers[first..].iter().take_while(|t| teacher[**t].start < own.end);
+        pairs.extend(begun.filter(|t| teacher[**t].overlap(own) > 0).map(|t| (*t, s)));
+    }
+    pairs
 }
 
 impl Comparison {
@@ -179,6 +196,33 @@ mod tests {
     #[test]
     fn one_entity_split_in_two_is_a_boundary_and_an_extra() {
         check("0-9 ORG", "0-5 ORG, 6-9 ORG", [0, 0, 1, 0, 1], Some(0.0));
+    }
+
+    /// A few spans that begin, end and overlap anyhow, and stand in any order.
+    fn any_spans(next: &mut impl FnMut(usize) -> usize) -> Vec<Span<'static>> {
+        let count = next(7);
+        let span = |_| {
+            let start = next(14);
+            Span { start, end: start + next(6), entity_type: ["PER", "LOC"][next(2)] }
+        };
+        (0..count).map(span).collect()
+    }
+
+    #[test]
+    fn one_pass_finds_every_pair_that_overlaps() {
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..5000 {
+            let (teacher, student) = (any_spans(&mut next), any_spans(&mut next));
+            let all = (0..teacher.len()).flat_map(|t| (0..student.len()).map(move |s| (t, s)));
+            let want: Vec<_> = all.filter(|(t, s)| teacher[*t].overlap(&student[*s]) > 0).collect();
+            let mut found = overlapping(&teacher, &student);
+            found.sort_unstable();
+            assert_eq!(found, want, "{teacher:?} {student:?}");
+        }
     }
 
     #[test]
