@@ -9,8 +9,11 @@ pub const MOST_TEXT: f64 = 8e6;
 /// Largest file of a bundle, in bytes: what a 32-bit module can hold beside the model made of it.
 pub const MOST_BUNDLE: f64 = 1.2e9;
 
-/// How a file of JSON lines ends.
+/// How the name of a file of JSON lines ends.
 const JSON_LINES: &str = ".jsonl";
+
+/// How the names of files end that hold columns and nothing else.
+const COLUMNS: [&str; 3] = [".conll", ".bio", ".iob"];
 
 /// What was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +38,7 @@ pub const REPORT: &str = "report.json";
 ///
 /// What is missing, in words for the page.
 pub fn classify(names: &[&str]) -> Result<Dropped, String> {
-    let is_text = |name: &str| {
-        let lower = name.to_ascii_lowercase();
-        [".txt", ".conll", ".bio", ".iob", JSON_LINES].iter().any(|end| lower.ends_with(end))
-    };
+    let is_text = |name: &str| ends_in(name, &[".txt", JSON_LINES]) || ends_in(name, &COLUMNS);
     let has = |name: &&str| names.contains(name);
     if REQUIRED.iter().all(has) {
         return Ok(Dropped::Bundle);
@@ -53,7 +53,7 @@ pub fn classify(names: &[&str]) -> Result<Dropped, String> {
     }
     match names {
         [name] if is_text(name) => Ok(Dropped::Text),
-        [name] if name.to_ascii_lowercase().ends_with(".tar") => Ok(Dropped::Archive),
+        [name] if ends_in(name, &[".tar"]) => Ok(Dropped::Archive),
         [_, _, ..] if names.iter().all(|name| is_text(name)) => {
             Err("Drop one text at a time.".to_owned())
         }
@@ -73,38 +73,70 @@ pub fn role(name: &str) -> Role {
     }
 }
 
-/// Whether text is columns with a BIO tag at every line's end, rather than prose.
-pub fn is_labelled(text: &str) -> bool {
-    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    let mut seen = false;
-    let all = lines.all(|line| {
+/// The text of a file of this name, and whether it is columns with a BIO tag at every line's end, rather than
+/// prose. JSON lines become columns, the form that everything else here reads.
+///
+/// # Errors
+///
+/// Bytes that are no UTF-8, or the first wrong line of a labelled file, in words for the page.
+pub fn readable(name: &str, bytes: Vec<u8>) -> Result<(String, bool), String> {
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let number = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("line {number} is not written in UTF-8; save the file as UTF-8 and open it again")
+    })?;
+    let text = text.trim_start_matches('\u{feff}');
+    if ends_in(name, &[JSON_LINES]) {
+        return Ok((columns(text)?, true));
+    }
+    let is_labelled = is_labelled(name, text)?;
+    Ok((text.to_owned(), is_labelled))
+}
+
+/// Whether a name ends so, in small or large letters.
+fn ends_in(name: &str, ends: &[&str]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ends.iter().any(|end| lower.ends_with(end))
+}
+
+/// A file that is named as labelled, or is so in most of its lines, must be so in all of them.
+fn is_labelled(name: &str, text: &str) -> Result<bool, String> {
+    let (mut tagged, mut other) = (0, 0);
+    let mut first_other = None;
+    for (index, line) in text.lines().map(str::trim).enumerate() {
         if line.is_empty() || line.starts_with("-DOCSTART-") {
-            return true;
+            continue;
         }
-        seen = true;
         let mut columns = line.split([' ', '\t']).filter(|column| !column.is_empty());
         let last = columns.next_back().unwrap_or("");
-        is_tag(last) && columns.next().is_some()
-    });
-    all && seen
+        if is_tag(last) && columns.next().is_some() {
+            tagged += 1;
+        } else {
+            other += 1;
+            first_other = first_other.or(Some((index + 1, line)));
+        }
+    }
+    if tagged <= other && !ends_in(name, &COLUMNS) {
+        return Ok(false);
+    }
+    match first_other {
+        None => Ok(true),
+        Some((number, line)) => {
+            let line: String = line.chars().take(60).collect();
+            Err(format!(
+                "line {number}: expected a word and at its end a tag as O, B-PER or I-PER, found `{line}`"
+            ))
+        }
+    }
 }
 
 fn is_tag(text: &str) -> bool {
     text == "O" || text.starts_with("B-") || text.starts_with("I-")
 }
 
-/// What a text file of this name says, where JSON lines become columns, the form that everything else here
-/// reads.
-///
-/// # Errors
-///
-/// The first line that is no sentence with a tag for each word, in words for the page.
-pub fn readable(name: &str, text: String) -> Result<String, String> {
-    if !name.to_ascii_lowercase().ends_with(JSON_LINES) {
-        return Ok(text);
-    }
+fn columns(text: &str) -> Result<String, String> {
     let mut columns = String::new();
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
@@ -147,7 +179,7 @@ const PREVIEW: usize = 12;
 /// The first sentences of a labelled file as text.
 pub fn preview(labelled: &str) -> String {
     let mut sentences = vec![String::new()];
-    for line in labelled.trim_start_matches('\u{feff}').lines() {
+    for line in labelled.lines() {
         let word = line.split([' ', '\t']).find(|column| !column.is_empty());
         let open = sentences.last_mut().expect("there is one from the start");
         match word.filter(|_| !line.starts_with("-DOCSTART-")) {
@@ -189,23 +221,47 @@ mod tests {
         assert!(classify(&[]).is_err());
     }
 
+    /// The text of a file and whether it is labelled, or what is wrong.
+    fn read(name: &str, text: &str) -> Result<(String, bool), String> {
+        readable(name, text.as_bytes().to_vec())
+    }
+
     #[test]
     fn columns_with_tags_are_labelled() {
-        assert!(is_labelled("\u{feff}-DOCSTART- -X- O\r\n\r\nAda NNP B-PER\r\nlives VBZ O\r\n"));
-        assert!(is_labelled("Oslo\tI-LOC\n"));
+        let columns = "-DOCSTART- -X- O\r\n\r\nAda NNP B-PER\r\nlives VBZ O\r\n";
+        assert_eq!(read("a.txt", &format!("\u{feff}{columns}")), Ok((columns.to_owned(), true)));
+        assert!(read("a.txt", "Oslo\tI-LOC\n").is_ok_and(|(_, is_labelled)| is_labelled));
         for prose in ["", "\n\n", "Ada lives in Oslo.", "The answer is O\nand Ada lives", "O\nO"] {
-            assert!(!is_labelled(prose), "{prose:?}");
+            assert_eq!(read("a.txt", prose), Ok((prose.to_owned(), false)), "{prose:?}");
         }
+    }
+
+    #[test]
+    fn an_odd_line_of_a_labelled_file_is_named() {
+        let odd = "Ada B-PER\nlives O\n\nin\nOslo B-LOC\n";
+        for (name, text, number) in [
+            ("a.txt", odd, 4),
+            ("a.CONLL", "Ada lives in Oslo.\n", 1),
+            ("a.bio", "Ada PER\nlives O\n", 1),
+        ] {
+            let message = read(name, text).expect_err(text);
+            assert!(message.starts_with(&format!("line {number}: expected a word")), "{message}");
+        }
+    }
+
+    #[test]
+    fn other_encodings_are_refused() {
+        let message = readable("a.txt", b"Ada\nJos\xe9\n".to_vec()).expect_err("Latin-1");
+        assert!(message.starts_with("line 2 is not written in UTF-8"), "{message}");
     }
 
     #[test]
     fn json_lines_become_columns() {
         let text = "\u{feff}{\"tokens\": [\"Ada\", \"né\"], \"tags\": [\"B-PER\", \"O\"], \"id\": 1}\r\n\n\
                     {\"tags\": [\"O\"], \"tokens\": [\"x\"]}\n";
-        let columns = readable("mine.JSONL", text.to_owned());
-        assert_eq!(columns.as_deref(), Ok("Ada B-PER\nné O\n\nx O\n\n"));
-        assert!(columns.is_ok_and(|columns| is_labelled(&columns)));
-        assert_eq!(readable("notes.txt", "{".to_owned()).as_deref(), Ok("{"));
+        let columns = "Ada B-PER\nné O\n\nx O\n\n".to_owned();
+        assert_eq!(read("mine.JSONL", text), Ok((columns, true)));
+        assert_eq!(read("notes.txt", "{"), Ok(("{".to_owned(), false)));
         for (line, expected) in [
             ("{", "line 2: expected {\"tokens\""),
             ("{\"tokens\": [\"a\"], \"tags\": []}", "as many BIO tags as words"),
@@ -213,7 +269,7 @@ mod tests {
             ("{\"tokens\": [\"a\"], \"tags\": [\"PER\"]}", "line 2: expected"),
             ("{\"tokens\": [\"a b\"], \"tags\": [\"O\"]}", "line 2: `a b` is no single word"),
         ] {
-            let message = readable("a.jsonl", format!("\n{line}\n")).expect_err(line);
+            let message = read("a.jsonl", &format!("\n{line}\n")).expect_err(line);
             assert!(message.contains(expected), "{message}");
         }
     }

@@ -17,7 +17,7 @@ use web_sys::{
 
 use super::dom::{self, by_id, click, document, listen, show};
 use super::state::{Origin, change};
-use super::{controls, models, notice, tagging, teach};
+use super::{controls, models, notice, score, tagging, teach};
 
 /// Connects the file button and the whole page as a place to drop on.
 pub fn wire() {
@@ -76,6 +76,14 @@ async fn dropped(event: DragEvent) {
     match folder {
         Some(folder) => {
             let files = files_in(folder.unchecked_ref()).await;
+            if files.is_empty() {
+                let message = format!(
+                    "{}: there is no file in this folder, but perhaps in one inside it. Drop the folder \
+                     that `understudy export` wrote.",
+                    folder.name()
+                );
+                return notice::bad(&message, None);
+            }
             take(files, folder.name(), is_lesson);
         }
         None => {
@@ -151,15 +159,7 @@ fn take_bundle(files: Vec<File>, folder: String) {
         );
         return notice::bad(&message, None);
     }
-    let role = dropped::role(&folder);
-    if role == Role::Student && teach::refuses("another student") {
-        return;
-    }
-    change(|app| {
-        app.place_mut(role).origin = Some(Origin::Dropped { name: folder, files });
-        app.link.compare |= role == Role::Teacher;
-    });
-    spawn_local(models::load(role));
+    models::put(dropped::role(&folder), Origin::Dropped { name: folder, files });
 }
 
 /// A bundle in one file: its parts are cut out without being read.
@@ -214,15 +214,15 @@ async fn take_text(file: Option<File>, is_lesson: bool) {
             format!("{}: {} MB; expected 8 MB at most.", file.name(), fixed(file.size() / 1e6, 0));
         return notice::bad(&message, None);
     }
-    let text = match JsFuture::from(file.text()).await {
-        Ok(text) => text.as_string().unwrap_or_default(),
-        Err(_) => return notice::bad(&format!("{}: cannot be read", file.name()), None),
+    let name = file.name();
+    let wrong = |message: &str| notice::bad(&format!("{name}: {message}."), None);
+    let Ok(bytes) = JsFuture::from(file.array_buffer()).await else {
+        return wrong("the browser cannot read it; was it moved or changed?");
     };
-    let text = match dropped::readable(&file.name(), text) {
-        Ok(text) => text,
-        Err(message) => return notice::bad(&format!("{}: {message}.", file.name()), None),
+    let (text, is_labelled) = match dropped::readable(&name, Uint8Array::new(&bytes).to_vec()) {
+        Ok(read) => read,
+        Err(message) => return wrong(&message),
     };
-    let is_labelled = dropped::is_labelled(&text);
     if is_lesson {
         return if is_labelled { teach::add_file(&text) } else { teach::add_unlabelled(&text) };
     }
@@ -231,5 +231,6 @@ async fn take_text(file: Option<File>, is_lesson: bool) {
     change(|app| app.file = is_labelled.then(|| Rc::from(text)));
     tagging::now();
     Role::BOTH.into_iter().for_each(tagging::score);
+    score::show();
     show("score-card", is_labelled);
 }
