@@ -45,7 +45,7 @@ impl Link {
                 }
                 "temperature" => {
                     link.temperature =
-                        number::parse(&value).filter(|value| (1.0..=20.0).contains(value));
+                        number::parse(&value).filter(|value| (1.0..=10.0).contains(value));
                 }
                 _ => {}
             }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_ignored() {
-        let hash = "#aggregation=all&threshold=NaN&backend=tpu&temperature=0&x=1&&=&compare";
+        let hash = "#aggregation=all&threshold=NaN&backend=tpu&temperature=11&x=1&&=&compare";
         assert_eq!(Link::parse(hash), Link::default());
         assert_eq!(Link::parse("#text=100%&threshold=7").text.as_deref(), Some("100%"));
         assert_eq!(Link::parse("#text=%ff%F").text.as_deref(), Some("\u{fffd}%F"));

@@ -13,7 +13,7 @@ use web_sys::{
 
 use super::dom::{self, Build, by_id, click, element, listen, text};
 use super::state::{Loading, change, read};
-use super::{backend, models, notice, stage, strip, tagging, teach};
+use super::{backend, models, notice, stage, strip, tagging};
 
 /// Names and sentences of our own, easy ones first.
 const EXAMPLES: [(&str, &str); 5] = [
@@ -51,14 +51,14 @@ pub fn wire() {
         let typed = by_id::<HtmlTextAreaElement>("text").value();
         change(|app| app.text = Rc::from(typed));
         drop_file();
-        stage::show_results();
         tagging::later();
+        stage::show_results();
     });
     examples();
     wire_options();
     click(&by_id("compare"), || {
         change(|app| app.link.compare = true);
-        spawn_local(models::load(Role::Teacher));
+        spawn_local(async { _ = models::ready(Role::Teacher).await });
     });
     for role in Role::BOTH {
         let list = by_id::<HtmlSelectElement>(&stage::choice_id(role));
@@ -66,7 +66,7 @@ pub fn wire() {
     }
     click(&by_id("cancel"), tagging::cancel);
     listen(&dom::document(), "keydown", |event: KeyboardEvent| {
-        if event.key() == "Escape" {
+        if event.key() == "Escape" && !event.is_composing() {
             tagging::cancel();
         }
     });
@@ -101,7 +101,7 @@ fn wire_options() {
         strip::show_lens();
     });
     reacts("backend", "change", || {
-        backend::choose(match by_id::<HtmlSelectElement>("backend").value().as_str() {
+        _ = backend::choose(match by_id::<HtmlSelectElement>("backend").value().as_str() {
             "cpu" => Some(Backend::Cpu),
             "webgpu" => Some(Backend::Webgpu),
             _ => None,
@@ -138,6 +138,8 @@ pub fn set_text(words: &str) {
 fn drop_file() {
     let had = change(|app| app.file.take());
     if had.is_some() {
+        tagging::forget_scoring();
+        stage::show_work();
         dom::show("score-card", false);
     }
 }
@@ -163,23 +165,22 @@ pub fn apply_link() {
 /// The address changed while the page was open.
 fn follow_link() {
     let hash = dom::window().location().hash().unwrap_or_default();
-    // A link within the page goes to a place in it.
-    if !hash.is_empty() && !hash.contains('=') {
+    // A link within the page goes to a place in it, and going back from there changes nothing.
+    if !hash.contains('=') {
         return;
     }
     let before = read(|app| app.link.backend);
     drop_file();
     apply_link();
-    let (backend, wants_teacher) = read(|app| {
+    let (backend, wants_teacher) = change(|app| {
         let is_away = matches!(app.place(Role::Teacher).loading, Loading::No);
-        (app.link.backend, app.link.compare && is_away)
+        let backend = std::mem::replace(&mut app.link.backend, before);
+        (backend, app.link.compare && is_away)
     });
-    if backend != before && !teach::refuses("another backend") {
-        return backend::choose(backend);
+    if backend::choose(backend) {
+        // The new worker does the rest.
+        return;
     }
-    // Refused or the same: the worker stays.
-    change(|app| app.link.backend = before);
-    by_id::<HtmlSelectElement>("backend").set_value(before.map_or("auto", Backend::name));
     tagging::now();
     strip::show();
     if wants_teacher {

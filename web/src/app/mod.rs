@@ -38,9 +38,9 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web::manifest::Manifest;
 use web::protocol::Role;
-use web_sys::Response;
+use web_sys::{RequestCache, RequestInit, Response};
 
-use state::{Origin, change};
+use state::change;
 
 /// Fills the page and starts the first worker.
 pub fn start() {
@@ -60,11 +60,10 @@ fn begin() {
         match manifest().await {
             Ok(manifest) => {
                 change(|app| {
-                    for role in Role::BOTH {
-                        let first = manifest.of(role).next().cloned();
-                        app.place_mut(role).origin = first.map(Origin::Manifest);
-                    }
                     app.manifest = manifest;
+                    for role in Role::BOTH {
+                        app.place_mut(role).origin = app.first(role);
+                    }
                 });
                 stage::show_all();
                 notice::about_models();
@@ -75,9 +74,13 @@ fn begin() {
     });
 }
 
+/// The list of models as it stands on the server now.
 async fn manifest() -> Result<Manifest, String> {
     let reason = |what: &str| format!("models/manifest.json: {what}; expected the list of models");
-    let response = JsFuture::from(dom::window().fetch_with_str("models/manifest.json")).await;
+    let options = RequestInit::new();
+    options.set_cache(RequestCache::NoCache);
+    let response = dom::window().fetch_with_str_and_init("models/manifest.json", &options);
+    let response = JsFuture::from(response).await;
     let response: Response = response.map_err(|_| reason("no connection"))?.unchecked_into();
     if !response.ok() {
         return Err(reason(&format!("the server answered {}", response.status())));

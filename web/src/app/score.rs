@@ -12,14 +12,20 @@ use super::state::read;
 
 /// The table, as far as it is known.
 pub fn show() {
-    let (scored, is_running) = read(|app| {
+    let (scored, is_running, is_ready) = read(|app| {
         let scored: Vec<Scored> =
             Role::BOTH.into_iter().filter_map(|role| app.place(role).scored.clone()).collect();
-        (scored, app.places.iter().any(|place| place.scoring.is_some()))
+        let is_running = app.places.iter().any(|place| place.scoring.is_some());
+        (scored, is_running, Role::BOTH.into_iter().any(|role| app.loaded(role).is_some()))
     });
     let mut words: Vec<String> = scored.iter().map(in_words).collect();
-    if is_running {
-        words.push("Scoring…".to_owned());
+    match (is_running, scored.is_empty()) {
+        (true, _) => words.push("Scoring…".to_owned()),
+        (false, true) if is_ready => {
+            words.push("Not scored. Open the file again to score it.".to_owned());
+        }
+        (false, true) => words.push("It is scored as soon as a model is in its place.".to_owned()),
+        (false, false) => {}
     }
     text("score-text", &words.join(" "));
     let table = by_id::<Element>("scores");

@@ -1,5 +1,6 @@
 //! Teacher above, student below: the marked text, what differs, and how far a model or a text is.
 
+use wasm_bindgen_futures::spawn_local;
 use web::colour;
 use web::diff::{Comparison, Kind, Span, compare};
 use web::number::fixed;
@@ -101,8 +102,9 @@ pub fn show_loading(role: Role) {
         }
         Loading::Failed { message, can_retry } => {
             let message = element("p").with("role", "alert").text(message);
-            let label = if *can_retry { "Try again" } else { "Use the model of this page" };
-            vec![message, button(label, move || retry(role))]
+            let can_retry = *can_retry;
+            let label = if can_retry { "Try again" } else { "Use the model of this page" };
+            vec![message, button(label, move || spawn_local(retry(role, can_retry)))]
         }
     };
     area.set_class_name(match loading {
@@ -113,18 +115,31 @@ pub fn show_loading(role: Role) {
     fill(&area, &children);
 }
 
-fn retry(role: Role) {
-    let first = read(|app| app.manifest.of(role).next().cloned());
+/// Loads a model again, or one of the page where it cannot be loaded. The list of models is read again
+/// first: they may have been replaced on the server, and their hashes with them.
+async fn retry(role: Role, is_same: bool) {
+    let list = super::manifest().await;
+    if !read(|app| matches!(app.place(role).loading, Loading::Failed { .. })) {
+        // The button was pressed twice.
+        return;
+    }
     change(|app| {
-        let place = app.place_mut(role);
-        let is_elsewhere = !matches!(place.origin, Some(Origin::Manifest(_)));
-        if is_elsewhere && let Some(entry) = first {
-            place.origin = Some(Origin::Manifest(entry));
+        // Without a connection the list is what it was.
+        if let Ok(list) = list {
+            app.manifest = list;
         }
+        let listed = match &app.place(role).origin {
+            Some(Origin::Manifest(old)) => {
+                app.manifest.of(role).find(|entry| entry.folder == old.folder).cloned()
+            }
+            Some(_) if is_same => return,
+            _ => None,
+        };
+        app.place_mut(role).origin = listed.map(Origin::Manifest).or_else(|| app.first(role));
     });
     match read(|app| app.client.is_some()) {
-        true => wasm_bindgen_futures::spawn_local(models::load(role)),
-        false => wasm_bindgen_futures::spawn_local(backend::begin()),
+        true => models::load(role).await,
+        false => backend::begin().await,
     }
 }
 
@@ -145,8 +160,9 @@ pub fn in_words(progress: Option<Progress>) -> (u64, u64, String) {
 
 /// The marks of both, what differs, and the progress of long texts.
 pub fn show_results() {
-    Role::BOTH.into_iter().for_each(show_marks);
-    show_verdict();
+    let comparison = read(comparison);
+    Role::BOTH.into_iter().for_each(|role| show_marks_of(role, comparison.as_ref()));
+    show_verdict(comparison.as_ref());
     show_work();
     teach::show_text();
 }
@@ -162,7 +178,7 @@ pub fn spans(tagged: &Tagged) -> Vec<Span<'_>> {
 }
 
 /// Teacher and student compared, where both have tagged the text that is in the field.
-pub fn comparison(app: &App) -> Option<Comparison> {
+fn comparison(app: &App) -> Option<Comparison> {
     let (teacher, student) = (app.tagged(Role::Teacher)?, app.tagged(Role::Student)?);
     Some(compare(&spans(teacher), &spans(student)))
 }
@@ -175,8 +191,24 @@ struct Mark<'a> {
     is_ghost: bool,
 }
 
+/// Whether what a model makes of the text is still to come.
+pub fn is_busy(app: &App, role: Role) -> bool {
+    let place = app.place(role);
+    match place.loading {
+        Loading::Done(_) => place.tagging.is_some() || app.timer.is_some(),
+        Loading::Under(_) => true,
+        // The student is loaded unasked.
+        Loading::No => role == Role::Student && place.origin.is_some(),
+        Loading::Failed { .. } => false,
+    }
+}
+
 /// The marked text of one model.
 pub fn show_marks(role: Role) {
+    show_marks_of(role, read(comparison).as_ref());
+}
+
+fn show_marks_of(role: Role, comparison: Option<&Comparison>) {
     if role == Role::Former {
         // It has no place on the stage.
         return;
@@ -184,29 +216,37 @@ pub fn show_marks(role: Role) {
     let area = by_id::<Element>(&format!("{}-marks", role.name()));
     read(|app| {
         let place = app.place(role);
-        let Some((marked_text, tagged)) = &place.tagged else {
-            area.set_class_name("marks is-empty");
-            area.set_text_content(Some(match (&place.loading, role) {
-                (Loading::No, Role::Teacher) => {
-                    "The teacher is several times as large. Load it to see where the student differs."
-                }
-                (Loading::Failed { .. }, _) => "",
-                _ => "…",
-            }));
-            return;
-        };
-        let is_old = place.tagging.is_some() || **marked_text != *app.text;
-        area.set_class_name(if is_old { "marks is-old" } else { "marks" });
-        area.set_attribute("aria-busy", if is_old { "true" } else { "false" })
-            .expect("a plain attribute name");
-        let marks = marks(app, role, tagged);
-        draw(&area, marked_text, &marks);
+        let is_busy = is_busy(app, role);
+        let area = area.with("aria-busy", is_busy);
+        match &place.tagged {
+            Some((text, tagged)) if is_busy || **text == *app.text => {
+                area.set_class_name(if is_busy { "marks is-old" } else { "marks" });
+                draw(&area, text, &marks(app, role, tagged, comparison));
+            }
+            _ => {
+                area.set_class_name("marks is-empty");
+                area.set_text_content(Some(match (&place.loading, role) {
+                    (Loading::No, Role::Teacher) => {
+                        "The teacher is several times as large. Load it to see where the student differs."
+                    }
+                    (Loading::Failed { .. }, _) => "",
+                    (Loading::Done(_), _) if !is_busy => {
+                        "Not tagged. Change the text, and it is tagged again."
+                    }
+                    _ => "…",
+                }));
+            }
+        }
     });
 }
 
-fn marks<'a>(app: &'a App, role: Role, tagged: &'a Tagged) -> Vec<Mark<'a>> {
-    let comparison = comparison(app);
-    let kinds = comparison.as_ref().map(|comparison| match role {
+fn marks<'a>(
+    app: &'a App,
+    role: Role,
+    tagged: &'a Tagged,
+    comparison: Option<&Comparison>,
+) -> Vec<Mark<'a>> {
+    let kinds = comparison.map(|comparison| match role {
         Role::Teacher => &comparison.teacher,
         Role::Student | Role::Former => &comparison.student,
     });
@@ -215,7 +255,7 @@ fn marks<'a>(app: &'a App, role: Role, tagged: &'a Tagged) -> Vec<Mark<'a>> {
     let mut marks: Vec<Mark<'_>> =
         own.map(|(index, entity)| Mark { entity, kind: kind(index), is_ghost: false }).collect();
     if let (Role::Student, Some(comparison), Some(teacher)) =
-        (role, &comparison, app.tagged(Role::Teacher))
+        (role, comparison, app.tagged(Role::Teacher))
     {
         let missed = teacher.entities.iter().zip(&comparison.teacher);
         let missed = missed.filter(|(_, kind)| **kind == Kind::Missed);
@@ -269,30 +309,34 @@ fn draw(area: &Element, text: &str, marks: &[Mark<'_>]) {
     add_text(area, &text[end..]);
 }
 
-fn show_verdict() {
-    let verdict = by_id::<Element>("verdict");
-    verdict.set_text_content(None);
-    read(|app| match comparison(app) {
+fn show_verdict(comparison: Option<&Comparison>) {
+    let (head, f1, rest) = match comparison {
         Some(comparison) => {
-            let f1 = match comparison.agreement() {
-                Some(f1) => fixed(f1, 3),
-                None => "–".to_owned(),
-            };
-            add_text(&verdict, "Agreement F1 ");
-            let verdict = verdict.child(&element("b").text(&f1));
+            let f1 = comparison.agreement().map_or("–".to_owned(), |f1| fixed(f1, 3));
             let counts = Kind::DISAGREEMENTS
                 .map(|kind| format!("{} {}", comparison.count(kind), kind.name()));
             let same = comparison.count(Kind::Same);
-            add_text(&verdict, &format!(" · {same} same · {}", counts.join(" · ")));
+            let rest = format!(" · {same} same · {}", counts.join(" · "));
+            ("Agreement F1 ".to_owned(), f1, rest)
         }
         None => {
-            if let Some(tagged) = app.tagged(Role::Student) {
-                let count = tagged.entities.len();
+            let count = read(|app| app.tagged(Role::Student).map(|tagged| tagged.entities.len()));
+            let head = count.map_or(String::new(), |count| {
                 let noun = if count == 1 { "entity" } else { "entities" };
-                add_text(&verdict, &format!("The student marks {count} {noun}."));
-            }
+                format!("The student marks {count} {noun}.")
+            });
+            (head, String::new(), String::new())
         }
-    });
+    };
+    let verdict = by_id::<Element>("verdict");
+    // What is written again is read out again.
+    if verdict.text_content() == Some(format!("{head}{f1}{rest}")) {
+        return;
+    }
+    text("verdict", &head);
+    if !f1.is_empty() {
+        verdict.child(&element("b").text(&f1)).text(&rest);
+    }
 }
 
 /// The progress of a text or file that takes long.

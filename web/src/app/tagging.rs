@@ -7,7 +7,7 @@ use wasm_bindgen_futures::spawn_local;
 use web::protocol::{Answer, Command, Role};
 
 use super::client::News;
-use super::state::{change, read};
+use super::state::{Place, change, read};
 use super::{chart, data, dom, notice, numbers, score, stage, strip, teach};
 
 /// Milliseconds without a key before a text is tagged.
@@ -56,12 +56,8 @@ pub fn look() {
 /// Sends the text on its way; the rest is done when the answer comes.
 fn begin(role: Role) -> Option<impl Future<Output = ()> + 'static> {
     let client = read(|app| app.loaded(role).and(app.client.clone()))?;
-    let (before, text, options) = change(|app| {
-        let (text, options) = (app.text.clone(), app.link.options.clone());
-        app.place_mut(role).progress = None;
-        (app.place_mut(role).tagging.take(), text, options)
-    });
-    before.inspect(|request| client.cancel(*request));
+    give_up(role, |place| place.tagging.take());
+    let (text, options) = read(|app| (app.text.clone(), app.link.options.clone()));
     let command = Command::Tag { role, text: text.to_string(), options };
     let asked = client.send(command, &[], move |id, news| show_progress(role, id, news));
     let id = asked.id;
@@ -118,30 +114,32 @@ fn show_progress(role: Role, id: u32, news: News) {
 
 /// Gives up what is running.
 pub fn cancel() {
-    for role in Role::BOTH {
-        let (client, tagging, scoring) = change(|app| {
-            let client = app.client.clone();
-            let place = app.place_mut(role);
-            place.progress = None;
-            (client, place.tagging.take(), place.scoring.take())
-        });
-        for request in tagging.into_iter().chain(scoring) {
-            client.iter().for_each(|client| client.cancel(request));
-        }
-    }
+    Role::BOTH.into_iter().for_each(|role| give_up(role, |place| place.tagging.take()));
+    forget_scoring();
     stage::show_results();
     score::show();
 }
 
 /// Gives up what a model is tagging, and what it has tagged.
 pub fn forget(role: Role) {
-    let (client, tagging) = change(|app| {
+    give_up(role, |place| place.tagging.take());
+    change(|app| app.place_mut(role).tagged = None);
+}
+
+/// Gives up what is being scored.
+pub fn forget_scoring() {
+    Role::BOTH.into_iter().for_each(|role| give_up(role, |place| place.scoring.take()));
+}
+
+/// Cancels a request of a model, if there is one.
+fn give_up(role: Role, take: fn(&mut Place) -> Option<u32>) {
+    let (client, request) = change(|app| {
         let client = app.client.clone();
         let place = app.place_mut(role);
-        (place.tagged, place.progress) = (None, None);
-        (client, place.tagging.take())
+        place.progress = None;
+        (client, take(place))
     });
-    if let (Some(client), Some(request)) = (client, tagging) {
+    if let (Some(client), Some(request)) = (client, request) {
         client.cancel(request);
     }
 }
@@ -153,12 +151,8 @@ pub fn score(role: Role) {
         Some((app.client.clone()?, app.file.clone()?, app.link.options.clone()))
     });
     let Some((client, file, options)) = ready else { return };
-    let before = change(|app| {
-        let place = app.place_mut(role);
-        place.scored = None;
-        place.scoring.take()
-    });
-    before.inspect(|request| client.cancel(*request));
+    give_up(role, |place| place.scoring.take());
+    change(|app| app.place_mut(role).scored = None);
     let command = Command::Score { role, file: file.to_string(), options };
     let asked = client.send(command, &[], move |id, news| show_progress(role, id, news));
     let id = asked.id;

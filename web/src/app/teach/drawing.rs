@@ -6,12 +6,16 @@ use std::rc::Rc;
 
 use web::colour;
 use web::correction::{self, Choice};
-use web::protocol::LessonSpan;
+use web::protocol::{LessonSpan, Role};
 use web_sys::Element;
 
 use super::super::dom::{self, Build, add_text, by_id, element};
+use super::super::stage;
 use super::super::state::{change, read};
 use super::editor::{MOST_WORDS, Sheet, sheet};
+
+/// Stands where there is no word.
+const NOTHING: &str = "Nothing to correct yet: type a text above, and it is tagged first.";
 
 /// The element of a word.
 pub fn word(index: usize) -> Option<Element> {
@@ -35,11 +39,15 @@ pub fn show() {
     let area = by_id::<Element>("teach-marks");
     let Some(sheet) = read(sheet) else {
         // Until it is tagged the text cannot be edited, and what was is no longer there.
-        let has_text = read(|app| !app.text.is_empty());
-        area.set_class_name(if has_text { "marks editor is-old" } else { "marks editor is-empty" });
-        if !has_text {
+        let is_coming = read(|app| !app.text.is_empty() && stage::is_busy(app, Role::Student));
+        area.set_class_name(if is_coming {
+            "marks editor is-old"
+        } else {
+            "marks editor is-empty"
+        });
+        if !is_coming {
             DRAWN.set(None);
-            area.set_text_content(Some("Nothing to correct yet: type a text above."));
+            area.set_text_content(Some(NOTHING));
         }
         return;
     };
@@ -66,7 +74,7 @@ fn draw(area: &Element, sheet: &Sheet) {
     area.set_text_content(None);
     let words = sheet.words();
     if words.is_empty() {
-        return area.set_text_content(Some("Nothing to correct yet: type a text above."));
+        return area.set_text_content(Some(NOTHING));
     }
     let mut end = 0;
     let mut open: Option<(usize, Element)> = None;
