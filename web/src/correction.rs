@@ -44,7 +44,7 @@ pub fn touched(words: &[Word], bytes: Range<usize>) -> Range<usize> {
 }
 
 /// The part of a range of words that is in the line of its first word.
-pub fn in_one_line(text: &str, words: &[Word], range: Range<usize>) -> Range<usize> {
+fn in_one_line(text: &str, words: &[Word], range: Range<usize>) -> Range<usize> {
     let mut end = range.end.min(words.len());
     if let Some((start, _)) = words.get(range.start) {
         let line_end = text[*start..].find('\n').map_or(text.len(), |len| start + len);
@@ -54,7 +54,7 @@ pub fn in_one_line(text: &str, words: &[Word], range: Range<usize>) -> Range<usi
 }
 
 /// The words around one that are in its line.
-pub fn line_of(text: &str, words: &[Word], word: usize) -> Range<usize> {
+fn line_of(text: &str, words: &[Word], word: usize) -> Range<usize> {
     let Some((start, _)) = words.get(word) else { return 0..0 };
     let line_start = text[..*start].rfind('\n').map_or(0, |at| at + 1);
     in_one_line(text, words, words.partition_point(|(start, _)| *start < line_start)..words.len())

@@ -8,6 +8,9 @@ use web_sys::{
     Blob, Document, Element, Event, HtmlAnchorElement, HtmlElement, NodeList, Url, Window,
 };
 
+/// Milliseconds until a file that was given away is let go.
+const DOWNLOAD: i32 = 40_000;
+
 const SVG: &str = "http://www.w3.org/2000/svg";
 
 /// The window.
@@ -151,17 +154,17 @@ pub fn show(id: &str, is_shown: bool) {
     .expect("a plain attribute name");
 }
 
-/// Calls `react` on every event of a kind, as long as the page lives.
+/// Calls `react` on every event of a kind, as long as the target lives.
 pub fn listen<E: JsCast>(target: &web_sys::EventTarget, kind: &str, react: impl Fn(E) + 'static) {
     listen_to(target, kind, Box::new(move |event| react(event.unchecked_into())));
 }
 
 /// Once for all kinds of events, because what makes a listener of a function is large.
 fn listen_to(target: &web_sys::EventTarget, kind: &str, react: Box<dyn Fn(Event)>) {
-    let listener = Closure::<dyn Fn(Event)>::wrap(react);
-    let added = target.add_event_listener_with_callback(kind, listener.as_ref().unchecked_ref());
+    // The browser frees the function with the element that it listens to.
+    let listener = Closure::<dyn Fn(Event)>::wrap(react).into_js_value();
+    let added = target.add_event_listener_with_callback(kind, listener.unchecked_ref());
     added.expect("any target takes listeners");
-    listener.forget();
 }
 
 /// Calls `react` when a button is pressed.
@@ -218,8 +221,8 @@ pub fn download(blob: &Blob, name: &str) {
     anchor.set_href(&address);
     anchor.set_download(name);
     anchor.click();
-    // The download has its own hold on the data by now.
-    let _ = Url::revoke_object_url(&address);
+    // Some browsers ask where to put the file before they read it.
+    after(DOWNLOAD, move || _ = Url::revoke_object_url(&address));
 }
 
 /// Moves the focus to the first element that a selector finds.

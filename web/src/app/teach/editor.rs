@@ -127,32 +127,34 @@ fn walk(key: &str, extends: bool) -> bool {
     true
 }
 
-/// Edits the marks, and makes lessons of the lines in which something changed.
-pub fn edit(change_spans: impl FnOnce(&Sheet) -> Vec<LessonSpan>) {
+/// Edits the marks, and makes lessons of the lines in which something changed; `false` if that was refused.
+pub fn edit(change_spans: impl FnOnce(&Sheet) -> Vec<LessonSpan>) -> bool {
     let edited = read(|app| {
         let sheet = sheet(app)?;
         let after = change_spans(&sheet);
         Some(corrected(&sheet.text, &sheet.spans, &after, app.teach.lessons.present()))
     });
-    edited.into_iter().for_each(|lessons| _ = lessons::set(lessons));
+    edited.is_some_and(lessons::set)
 }
 
 /// Marks the chosen words as an entity; `false` where none are chosen.
 pub fn mark(entity_type: &str) -> bool {
     let Some(range) = chosen() else { return false };
-    edit(|sheet| correction::mark(sheet.words(), &sheet.spans, range.clone(), entity_type));
-    say(&read(|app| match sheet(app).and_then(|sheet| words_of(&sheet, &range)) {
-        Some(words) => format!("{words} is {entity_type}."),
-        None => String::new(),
-    }));
+    if edit(|sheet| correction::mark(sheet.words(), &sheet.spans, range.clone(), entity_type)) {
+        say(&read(|app| match sheet(app).and_then(|sheet| words_of(&sheet, &range)) {
+            Some(words) => format!("{words} is {entity_type}."),
+            None => String::new(),
+        }));
+    }
     true
 }
 
 /// Takes the marks of the chosen words away.
 pub fn unmark() -> bool {
     let Some(range) = chosen() else { return false };
-    edit(|sheet| correction::clear(sheet.words(), &sheet.spans, range));
-    say("No longer marked.");
+    if edit(|sheet| correction::clear(sheet.words(), &sheet.spans, range)) {
+        say("No longer marked.");
+    }
     true
 }
 
@@ -168,8 +170,9 @@ fn move_edge(key: &str, is_start: bool) -> bool {
         let range = correction::with_edge(&sheet.text, sheet.words(), span, edge, word);
         Some((index, range))
     });
-    if let Some((index, range)) = moved {
-        edit(|sheet| correction::stretch(sheet.words(), &sheet.spans, index, range.clone()));
+    if let Some((index, range)) = moved
+        && edit(|sheet| correction::stretch(sheet.words(), &sheet.spans, index, range.clone()))
+    {
         let words = read(|app| words_of(&sheet(app)?, &range));
         say(&words.unwrap_or_default());
         // The choice stays with the entity.

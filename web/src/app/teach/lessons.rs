@@ -2,6 +2,7 @@
 //!
 //! The list is kept in the browser's local storage, so that a reload loses no correction.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use wasm_bindgen_futures::spawn_local;
@@ -24,6 +25,11 @@ const SHOWN: usize = 40;
 /// Under this name the browser keeps the lessons.
 const STORED: &str = "understudy-lessons";
 
+thread_local! {
+    /// Whether the user knows that they are not kept.
+    static TOLD: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Connects buttons and keys, and brings the lessons of the last visit back.
 pub fn wire() {
     let stored = storage().and_then(|storage| storage.get_item(STORED).ok().flatten());
@@ -39,7 +45,7 @@ pub fn wire() {
     });
     click(&by_id("forget-lessons"), || {
         set(vec![]);
-        dom::focus("#lessons");
+        dom::focus("#lessons-title");
     });
     // Another tab has changed them.
     listen(&dom::window(), "storage", |event: StorageEvent| {
@@ -103,8 +109,10 @@ fn redo() {
 fn changed() {
     let text = read(|app| to_text(app.teach.lessons.present()));
     let is_stored = storage().is_some_and(|storage| storage.set_item(STORED, &text).is_ok());
-    if !is_stored {
-        say("This browser keeps the lessons only until the page is closed.");
+    if !is_stored && !TOLD.replace(true) {
+        let message = "The lessons are not stored: this browser has no room for them, or lets this page store \
+             nothing. They are there until the page is closed, so teach the student before that.";
+        problem(message, None);
     }
     show_changed();
 }
@@ -131,9 +139,8 @@ async fn ask_teacher() {
     if read(|app| app.loaded(Role::Teacher).is_none()) {
         say("Loading the teacher.");
         change(|app| app.link.compare = true);
-        models::load(Role::Teacher).await;
     }
-    let has_teacher = read(|app| app.loaded(Role::Teacher).is_some());
+    let has_teacher = models::ready(Role::Teacher).await;
     if has_teacher && read(|app| app.tagged(Role::Teacher).is_none()) {
         tagging::tag_and_wait(Role::Teacher).await;
     }
@@ -272,8 +279,8 @@ fn item(lesson: &Rc<Lesson>) -> Element {
             lessons.filter(|lesson| lesson.text != own.text).cloned().collect()
         };
         set(read(rest));
-        // The button is gone; whoever uses keys goes on from the list.
-        dom::focus("#lessons");
+        // The button is gone; whoever uses keys goes on from the head of the list.
+        dom::focus("#lessons-title");
     });
     let named = |button: Element, what: &str| {
         let start: String = lesson.text.chars().take(40).collect();

@@ -4,7 +4,7 @@
 //! everywhere. An edge is dragged with the pointer captured by the editor, which stays while its content
 //! is drawn again.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use web::correction::{Choice, Edge, at, stretch, with_edge};
 use web::protocol::LessonSpan;
@@ -15,16 +15,18 @@ use super::super::state::{change, read};
 use super::drawing;
 use super::editor::{Sheet, choose, edit, settled};
 
-/// A dragged edge: the entity's index among the marks, which end, and the word it is at.
-#[derive(Clone, Copy)]
+/// A dragged edge.
+#[derive(Clone)]
 struct Drag {
-    entity: usize,
+    /// Of this entity. What else is marked may change meanwhile.
+    entity: LessonSpan,
     edge: Edge,
+    /// The word it is at.
     word: usize,
 }
 
 thread_local! {
-    static DRAG: Cell<Option<Drag>> = const { Cell::new(None) };
+    static DRAG: RefCell<Option<Drag>> = const { RefCell::new(None) };
 }
 
 /// Connects the pointer.
@@ -50,7 +52,7 @@ fn select() {
     let area = by_id::<Element>("teach-marks");
     let ends = [selection.anchor_node(), selection.focus_node()];
     let is_inside = ends.iter().any(|node| area.contains(node.as_ref()));
-    if selection.is_collapsed() || !is_inside || DRAG.get().is_some() {
+    if selection.is_collapsed() || !is_inside || DRAG.with_borrow(Option::is_some) {
         return;
     }
     let is_selected = |word: &Element| {
@@ -97,7 +99,7 @@ fn grab(event: &PointerEvent) {
     let Some(word) = end.and_then(word_of) else { return };
     let entity = read(|app| {
         let sheet = settled(app)?;
-        at(sheet.words(), &sheet.spans, word)
+        Some(sheet.spans[at(sheet.words(), &sheet.spans, word)?].clone())
     });
     let Some(entity) = entity else { return };
     event.prevent_default();
@@ -107,29 +109,32 @@ fn grab(event: &PointerEvent) {
 }
 
 fn drag(event: &PointerEvent) {
-    let Some(drag) = DRAG.get() else { return };
+    let Some(drag) = DRAG.with_borrow(Clone::clone) else { return };
     let (x, y) = (event.client_x() as f32, event.client_y() as f32);
     let under = document().element_from_point(x, y);
     let Some(word) = under.as_ref().and_then(word_of).filter(|word| *word != drag.word) else {
         return;
     };
-    DRAG.set(Some(Drag { word, ..drag }));
-    let dragged = read(|app| Some(stretched(&settled(app)?, Drag { word, ..drag })));
+    let drag = Drag { word, ..drag };
+    let dragged = read(|app| Some(stretched(&settled(app)?, &drag)));
+    DRAG.set(Some(drag));
     change(|app| app.teach.dragged = dragged);
     drawing::show();
 }
 
-fn stretched(sheet: &Sheet, drag: Drag) -> Vec<LessonSpan> {
-    let Some(span) = sheet.spans.get(drag.entity) else { return sheet.spans.clone() };
-    let range = with_edge(&sheet.text, sheet.words(), span, drag.edge, drag.word);
-    stretch(sheet.words(), &sheet.spans, drag.entity, range)
+/// All as it is where the student no longer marks the entity.
+fn stretched(sheet: &Sheet, drag: &Drag) -> Vec<LessonSpan> {
+    let index = sheet.spans.iter().position(|span| *span == drag.entity);
+    let Some(index) = index else { return sheet.spans.clone() };
+    let range = with_edge(&sheet.text, sheet.words(), &drag.entity, drag.edge, drag.word);
+    stretch(sheet.words(), &sheet.spans, index, range)
 }
 
 fn release(is_dropped: bool) {
     let Some(drag) = DRAG.take() else { return };
     change(|app| app.teach.dragged = None);
     if is_dropped {
-        edit(|sheet| stretched(sheet, drag));
+        edit(|sheet| stretched(sheet, &drag));
     }
     drawing::show();
 }
