@@ -28,8 +28,6 @@ pub struct ModelEntry {
     pub role: Role,
     /// Parameters, the head included.
     pub parameters: usize,
-    /// Such as `int8`.
-    pub dtype: String,
     /// Micro F1 over words, of the bundle's report.
     #[serde(default)]
     pub f1: Option<f64>,

@@ -103,7 +103,7 @@ choice!(KeptCommand:
 choice!(Answer:
     Cancelled "cancelled";
     Progress "progress" Loaded "loaded" Tagged "tagged" Scored "scored" Trained "trained" Kept "kept";
-    Started "started" { version backend check_error }
+    Started "started" { version backend }
     Measured "measured" { millis }
     Files "files" { names }
     Failed "failed" { message can_retry }
@@ -120,14 +120,14 @@ record!(Entity: entity_type place score);
 record!(Token: start_byte end_byte word label logits);
 record!(Tagged: role entities tokens words subwords millis computed memory_bytes);
 record!(ScoreRow: name precision recall f1 support);
-record!(Scored: role micro per_type sentences subwords millis);
+record!(Scored: role micro per_type sentences millis);
 record!(TrainSettings: scope learning_rate steps batch_size rehearsal temperature alpha seed);
 record!(Lesson: text spans);
 record!(LessonSpan: entity_type start_byte end_byte);
-record!(TrainReport: step of state loss hard soft new_f1 teacher_f1 kept_f1 millis memory_bytes message);
+record!(TrainReport: step of state loss new_f1 teacher_f1 kept_f1 millis memory_bytes message);
 record!(KeptStudent: id name size_bytes saved_millis unfinished);
 record!(Manifest: format models);
-record!(ModelEntry: folder role parameters dtype f1 files);
+record!(ModelEntry: folder role parameters f1 files);
 record!(FileEntry: name size sha256);
 
 #[cfg(test)]
@@ -205,7 +205,6 @@ mod tests {
             folder: "tiny".to_owned(),
             role: Role::Teacher,
             parameters: 3,
-            dtype: "int8".to_owned(),
             f1: Some(0.75),
             files: vec![file],
         };
@@ -240,7 +239,7 @@ mod tests {
             ScoreRow { name: "LOC".to_owned(), precision: 0.5, recall: 1.0, f1: 0.1, support: 3 };
         let (micro, per_type) = (row.clone(), vec![row]);
         let role = Role::Teacher;
-        let scored = Scored { role, micro, per_type, sentences: 2, subwords: 9, millis: 1.5 };
+        let scored = Scored { role, micro, per_type, sentences: 2, millis: 1.5 };
         let message = "what, where".to_owned();
         let kept = KeptStudent {
             id: "1".to_owned(),
@@ -251,7 +250,7 @@ mod tests {
         };
         let other = KeptStudent { unfinished: None, ..kept.clone() };
         let answers = [
-            Answer::Started { version: 2, backend: Backend::Cpu, check_error: 1e-6 },
+            Answer::Started { version: 3, backend: Backend::Cpu },
             Answer::Loaded(Box::new(loaded())),
             Answer::Tagged(Box::new(tagged())),
             Answer::Scored(Box::new(scored)),
@@ -279,9 +278,7 @@ mod tests {
                 step,
                 of: 50,
                 state,
-                loss: Some(0.3),
-                hard: None,
-                soft: Some(1.5e-9),
+                loss: Some(1.5e-9),
                 new_f1: None,
                 teacher_f1: None,
                 kept_f1: Some(1.0),

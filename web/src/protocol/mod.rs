@@ -21,7 +21,7 @@ pub use train::{
 };
 
 /// Raised with every change of this file, so that a page never talks to another version's worker.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The number that responses without a request carry.
 pub const NO_REQUEST: u32 = 0;
@@ -209,8 +209,6 @@ pub enum Answer {
         version: u32,
         /// Which device.
         backend: Backend,
-        /// Largest difference of the self-check's logits from the stored ones.
-        check_error: f32,
     },
     /// A long request goes on.
     Progress(Progress),
@@ -386,8 +384,6 @@ pub struct Scored {
     pub per_type: Vec<ScoreRow>,
     /// Sentences in the file.
     pub sentences: usize,
-    /// Sub-words of all of them.
-    pub subwords: usize,
     /// As [`Tagged::millis`].
     pub millis: f64,
 }

@@ -20,11 +20,11 @@ const ON_HOST: bool = cfg!(not(feature = "webgpu"));
 /// # Errors
 ///
 /// A backend that this module does not have, no device, or one that computes something else.
-pub async fn open(backend: Backend) -> Result<(Device, f32), Stop> {
+pub async fn open(backend: Backend) -> Result<Device, Stop> {
     let device = open_unchecked(backend).await?;
     let difference = self_check(&device).await;
     if difference <= TOLERANCE {
-        return Ok((device, difference));
+        return Ok(device);
     }
     Err(Stop::failed(format!(
         "{} computes logits that differ by {difference} from the stored ones; expected \

@@ -128,13 +128,11 @@ pub async fn score(
     let (logits, millis) = logits(task, model, &examples).await?;
     let decoded = decode(&examples, &logits, &bundle.labels, sentences.len(), decoding(options)?);
     let scores = score_sentences(&sentences, &decoded, &bundle.labels).word_default;
-    let subwords = decoded.iter().map(|sentence| sentence.subwords.len()).sum();
     Ok(Answer::Scored(Box::new(Scored {
         role,
         micro: row("all", scores.micro),
         per_type: scores.per_type.iter().map(|(name, scores)| row(name, *scores)).collect(),
         sentences: sentences.len(),
-        subwords,
         millis,
     })))
 }
