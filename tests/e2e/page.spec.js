@@ -67,6 +67,20 @@ test("entities are downloaded as JSON, CoNLL and HTML", async ({ play, page }) =
   }
 });
 
+test("a message is seen wherever the page is, once, and goes by itself", async ({ play, page }) => {
+  await play.open();
+  await page.clock.install();
+  const share = page.getByRole("button", { name: "Copy a link" });
+  await share.click();
+  await share.click();
+  const notice = page.locator("#notices .notice");
+  await expect(notice).toHaveCount(1);
+  await page.locator("footer").scrollIntoViewIfNeeded();
+  await expect(notice).toBeInViewport();
+  await page.clock.runFor(11_000);
+  await expect(notice).toHaveCount(0);
+});
+
 test("without WebGPU the page says so and uses the CPU", async ({ play, page }) => {
   await page.addInitScript(() => {
     Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined });
@@ -98,8 +112,8 @@ test.describe("without JavaScript", () => {
 
   test("the page says what it needs", async ({ page, server }) => {
     await page.goto(server.url);
-    // What stands in `noscript` has no text of its own for a script, and a script is what looks here.
-    expect(await page.content()).toContain("It needs JavaScript");
+    // Where scripts run, what stands in `noscript` is text and no element.
+    await expect(page.locator("noscript > p.notice")).toBeVisible();
   });
 });
 
@@ -125,6 +139,10 @@ test("the link to the text goes there and changes nothing", async ({ play, page 
   await page.keyboard.press("Enter");
   await expect(page).toHaveURL(/#text$/);
   await expect(play.text).toHaveValue("Ralville coach Puthgayn Seskak spoke.");
+  await page.goBack();
+  await expect(page).not.toHaveURL(/#/);
+  await expect(play.text).toHaveValue("Ralville coach Puthgayn Seskak spoke.");
+  await page.goForward();
   await page.reload();
   await play.idle("student");
   await expect(play.text).not.toHaveValue("");

@@ -102,10 +102,24 @@ test("a long text goes by windows, and a shorter one supersedes it", async ({ pl
 });
 
 test("a long text is cancelled", async ({ play, page }) => {
+  await page.addInitScript(() => {
+    window.requests = [];
+    const post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (message, ...rest) {
+      window.requests.push(JSON.parse(message[0]));
+      return post.call(this, message, ...rest);
+    };
+  });
   await play.open();
   await play.text.fill(Array.from({ length: 2000 }, () => SENTENCE).join(" "));
   await page.getByRole("button", { name: "Cancel" }).click();
   await expect(page.locator("#work")).toBeHidden();
+  const area = page.locator("#student-marks");
+  await expect(area).toHaveText("Not tagged. Change the text, and it is tagged again.");
+  await expect(area).toHaveAttribute("aria-busy", "false");
+  const requests = await page.evaluate(() => window.requests);
+  const long = requests.find(({ command }) => command.tag?.text.length > 10_000);
+  expect(requests.at(-1).command).toEqual({ cancel: { request: long.id } });
   await play.type(SENTENCE);
   await expect(play.marks("student").first()).toContainText("Ralville");
 });

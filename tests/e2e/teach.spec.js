@@ -123,7 +123,53 @@ test("undo and redo, by buttons and by keys", async ({ play, page }) => {
   // In the text field the keys are the field's own.
   await play.text.focus();
   await page.keyboard.press("Control+z");
-  await expect(page.locator("#lesson-count")).toHaveText("1 lesson");
+  expect(await marks(page, "#lessons")).toEqual(both);
+  await expect(page.getByRole("button", { name: "Redo" })).toBeDisabled();
+});
+
+test("another tab's lessons are here too", async ({ play, page, context, server }) => {
+  await blank(play, page);
+  const other = await context.newPage();
+  await other.goto(server.url);
+  await expect(other.locator("#lesson-count")).toHaveText("1 lesson");
+  await word(page, "Ralville").click();
+  await page.keyboard.press("l");
+  await expect.poll(() => marks(other, "#lessons")).toEqual(["Ralville/LOC"]);
+  await other.getByRole("button", { name: "Remove all" }).click();
+  await expect(page.locator("#lesson-count")).toHaveText("none yet");
+});
+
+test("a browser that stores no lessons says so, once", async ({ play, page }) => {
+  await page.addInitScript(() => {
+    Storage.prototype.setItem = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+  });
+  await blank(play, page);
+  const problem = page.locator("#teach-problem");
+  await expect(problem).toContainText("The lessons are not stored");
+  await page.locator("#lessons-file").setInputFiles({
+    name: "mine.conll",
+    mimeType: "text/plain",
+    buffer: Buffer.from("Ada B-PER\nspoke O\n"),
+  });
+  await expect(page.locator("#lesson-count")).toHaveText("2 lessons");
+  await expect(problem).toBeHidden();
+});
+
+test("more lessons than there may be are refused, and nothing else is said", async ({ play, page }) => {
+  await page.addInitScript(() => {
+    const lessons = Array.from({ length: 1000 }, (_, i) => ({ text: `lesson ${i}`, spans: [] }));
+    localStorage.setItem("understudy-lessons", JSON.stringify(lessons));
+  });
+  await play.open();
+  await play.type(SENTENCE);
+  const before = await marked(page);
+  await word(page, "Ralville").click();
+  await page.keyboard.press("m");
+  await expect(page.locator("#teach-problem")).toContainText("more than 1000 lessons");
+  await expect(page.locator("#teach-said")).not.toContainText("Ralville is");
+  expect(await marked(page)).toEqual(before);
 });
 
 test("a lesson is a line, survives a reload, and is shown and removed", async ({ play, page }) => {
@@ -146,8 +192,10 @@ test("a lesson is a line, survives a reload, and is shown and removed", async ({
   await expect.poll(() => marked(page)).toContain("fans/MISC");
   await page.getByRole("button", { name: /^Remove the lesson Grenburg/ }).click();
   await expect(lesson).toHaveCount(1);
+  await expect(page.locator("#lessons-title")).toBeFocused();
   await page.getByRole("button", { name: "Remove all" }).click();
   await expect(page.locator("#lesson-count")).toHaveText("none yet");
+  await expect(page.locator("#lessons-title")).toBeFocused();
 });
 
 test("lessons come from a labelled file, and a wrong one is explained", async ({ play, page }) => {
@@ -170,6 +218,10 @@ test("lessons come from a labelled file, and a wrong one is explained", async ({
   await page.getByRole("button", { name: "Undo" }).click();
   await page.locator("#lessons-file").setInputFiles(file("half.jsonl", '{"tokens": ["Ada"]}'));
   await expect(page.locator("#notices")).toContainText("half.jsonl: line 1: expected");
+  // One odd line makes no text for the teacher of a labelled file.
+  await page.locator("#lessons-file").setInputFiles(file("odd.conll", "Ada B-PER\nspoke PAST\n"));
+  await expect(page.locator("#notices")).toContainText("odd.conll: line 2: expected a word and");
+  await expect(page.locator("#teach-text")).toHaveValue("");
   // A file that was dropped on the page to be scored can be learned from too.
   await play.drop([["test.conll", columns]]);
   await page.getByRole("button", { name: "Learn from the file above" }).click();
