@@ -124,7 +124,7 @@ fn is_labelled(name: &str, text: &str) -> Result<bool, String> {
         Some((number, line)) => {
             let line: String = line.chars().take(60).collect();
             Err(format!(
-                "line {number}: expected a word and at its end a tag as O, B-PER or I-PER, found `{line}`"
+                "line {number}: expected a word and then a tag, such as O, B-PER or I-PER, found `{line}`"
             ))
         }
     }
