@@ -44,17 +44,6 @@ pub fn align(
     aligned
 }
 
-/// Position of the first sub-word of every word in `0..num_words`, `None` where a word has none here.
-pub fn first_subwords(word_ids: &[Option<usize>], num_words: usize) -> Vec<Option<usize>> {
-    let mut first = vec![None; num_words];
-    for (position, word) in word_ids.iter().enumerate() {
-        if let Some(word) = word {
-            first[*word].get_or_insert(position);
-        }
-    }
-    first
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,11 +66,5 @@ mod tests {
     #[test]
     fn second_subword_is_ignored() {
         check(Continuation::Ignore, [-100, 1, -100, 2, 0, -100, 5, -100]);
-    }
-
-    #[test]
-    fn first_subwords_invert_the_word_ids() {
-        let first = first_subwords(&WORD_IDS, 5);
-        assert_eq!(first, [Some(1), Some(3), Some(4), Some(6), None]);
     }
 }
