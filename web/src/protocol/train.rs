@@ -89,10 +89,6 @@ pub struct TrainReport {
     pub state: RunState,
     /// What the step minimised; none at step 0, and none when only the state changed.
     pub loss: Option<f64>,
-    /// Its part from labels.
-    pub hard: Option<f64>,
-    /// Its part from distributions.
-    pub soft: Option<f64>,
     /// Entity F1 on the lessons, 0 to 1.
     pub new_f1: Option<f64>,
     /// Agreement with the teacher on text that is not learned from, as entity F1.
@@ -103,7 +99,8 @@ pub struct TrainReport {
     pub millis: f64,
     /// Memory of the worker afterwards.
     pub memory_bytes: u64,
-    /// Why it ended, where that is not as planned.
+    /// Why it ended, where that is not as planned; of a run that goes on, why it is not kept, so that a
+    /// closed tab would lose it. Told once.
     pub message: Option<String>,
 }
 
@@ -121,9 +118,9 @@ pub enum RunState {
     Stopped,
     /// Over: a loss or a gradient was no number; the weights are the last good ones.
     NotFinite,
-    /// Over for this worker, whose memory has grown beyond [`MEMORY_LIMIT`]: everything is kept. Start
-    /// a new worker, have it load the unfinished run ([`KeptCommand::Load`]), and send
-    /// [`Command::Continue`](super::Command::Continue).
+    /// Over for this worker, whose memory has grown beyond [`MEMORY_LIMIT`], or further where the models
+    /// alone come near it: everything is kept. Start a new worker, have it load the unfinished run
+    /// ([`KeptCommand::Load`]), and send [`Command::Continue`](super::Command::Continue).
     MemoryFull,
 }
 
@@ -181,7 +178,7 @@ pub struct KeptStudent {
     pub id: String,
     /// What the user calls it; of an unfinished run, what its student was called.
     pub name: String,
-    /// Bytes of its files.
+    /// Bytes of its files; of a run 0.
     pub size_bytes: u64,
     /// When it was kept, in milliseconds since 1970.
     pub saved_millis: f64,

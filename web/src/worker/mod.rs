@@ -92,6 +92,11 @@ impl Task {
     /// Lets messages in, and stops if one of them cancelled this.
     pub async fn pause(self) -> Result<(), Stop> {
         scope::pause().await;
+        self.check()
+    }
+
+    /// Stops if a message has cancelled this.
+    pub fn check(self) -> Result<(), Stop> {
         match with_state(|state| state.cancelled.contains(&self.id)) {
             true => Err(Stop::Cancelled),
             false => Ok(()),
@@ -146,9 +151,9 @@ fn receive(Request { id, command }: Request, buffers: Vec<JsValue>) {
 async fn answer(task: Task, command: Command, buffers: Vec<JsValue>) -> Result<Answer, Stop> {
     match command {
         Command::Start { backend } => {
-            let (device, check_error) = device::open(backend).await?;
+            let device = device::open(backend).await?;
             with_state(|state| state.device = Some(device));
-            Ok(Answer::Started { version: VERSION, backend, check_error })
+            Ok(Answer::Started { version: VERSION, backend })
         }
         Command::Load { role, model, base } => model::load(task, role, model, &base).await,
         Command::LoadFiles { role, name, files } => {

@@ -121,6 +121,17 @@ pub async fn load_files(
 ///
 /// A bundle that is none, or a student while another one is taught.
 pub async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Stop> {
+    let (model, loaded) = prepared(task, role, source).await?;
+    put(task, role, model)?;
+    Ok(Answer::Loaded(Box::new(loaded)))
+}
+
+/// The model of a bundle's bytes, warmed up, and what is known of it; what is in the places stays there.
+///
+/// # Errors
+///
+/// A bundle that is none, or a student while another one is taught.
+pub async fn prepared(task: Task, role: Role, source: Source) -> Result<(Rc<Model>, Loaded), Stop> {
     refuse_while_taught(role)?;
     let device = with_state(|state| state.device.clone());
     let device = device.ok_or_else(|| Stop::failed("the device was not started"))?;
@@ -145,13 +156,18 @@ pub async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Sto
     let model = Rc::new(Model { bundle, name, size_bytes, f1, tokenizer, weights, last });
     work::forward(&model, work::SAMPLE_LENGTH, 1).await;
     let warm_up_millis = scope::now() - start;
-    let loaded = Loaded {
-        from_cache,
-        fetch_millis,
-        prepare_millis,
-        warm_up_millis,
-        ..described(role, &model)
-    };
+    let described = described(role, &model);
+    let loaded = Loaded { from_cache, fetch_millis, prepare_millis, warm_up_millis, ..described };
+    Ok((model, loaded))
+}
+
+/// Puts a model in its place, unless another one is wanted there by now.
+///
+/// # Errors
+///
+/// A request that was given up, or a student while another one is taught.
+pub fn put(task: Task, role: Role, model: Rc<Model>) -> Result<(), Stop> {
+    task.check()?;
     refuse_while_taught(role)?;
     with_state(|state| {
         if role == Role::Student {
@@ -160,7 +176,8 @@ pub async fn place(task: Task, role: Role, source: Source) -> Result<Answer, Sto
         }
         state.models.insert(role, model);
     });
-    Ok(Answer::Loaded(Box::new(loaded)))
+    train::expect_growth();
+    Ok(())
 }
 
 fn refuse_while_taught(role: Role) -> Result<(), Stop> {

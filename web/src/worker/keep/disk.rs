@@ -20,8 +20,18 @@ const ROOT: &str = "understudy-1";
 #[derive(Clone, Debug)]
 pub struct Folder(FileSystemDirectoryHandle);
 
+/// What to do where a disk, or the part of it that a page may use, is full.
+const FULL: &str = "there is no room left in this browser; delete a kept student to make some";
+
 fn failed(what: &str, error: &JsValue) -> Stop {
-    Stop::failed(format!("{what}: {}", reason(error)))
+    match is_named(error, "QuotaExceededError") {
+        true => Stop::failed(format!("{what}: {FULL}")),
+        false => Stop::failed(format!("{what}: {}", reason(error))),
+    }
+}
+
+fn is_named(error: &JsValue, name: &str) -> bool {
+    Reflect::get(error, &"name".into()).is_ok_and(|found| found == *name)
 }
 
 async fn wait<T: JsCast>(promise: Promise) -> Result<T, JsValue> {
@@ -84,20 +94,37 @@ impl Folder {
         let _ = JsFuture::from(promise).await;
     }
 
-    /// A file as the browser hands it to a page, without its bytes being read.
-    pub async fn file(&self, name: &str) -> Option<File> {
-        let handle: FileSystemFileHandle = wait(self.0.get_file_handle(name)).await.ok()?;
-        wait(handle.get_file()).await.ok()
+    /// A file as the browser hands it to a page, without its bytes being read; none where there is none.
+    ///
+    /// # Errors
+    ///
+    /// A file that is there and cannot be opened.
+    pub async fn file(&self, name: &str) -> Result<Option<File>, Stop> {
+        let open = async {
+            let handle: FileSystemFileHandle = wait(self.0.get_file_handle(name)).await?;
+            wait(handle.get_file()).await
+        };
+        match open.await {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if is_named(&error, "NotFoundError") => Ok(None),
+            Err(error) => Err(failed(name, &error)),
+        }
     }
 
-    /// The bytes of a file.
-    pub async fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let file = self.file(name).await?;
-        let buffer: JsValue = wait(file.array_buffer()).await.ok()?;
-        Some(Uint8Array::new(&buffer).to_vec())
+    /// The bytes of a file; none where there is none.
+    ///
+    /// # Errors
+    ///
+    /// A file that is there and cannot be read.
+    pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Stop> {
+        let Some(file) = self.file(name).await? else { return Ok(None) };
+        let buffer: Result<JsValue, _> = wait(file.array_buffer()).await;
+        let buffer = buffer.map_err(|error| failed(name, &error))?;
+        Ok(Some(Uint8Array::new(&buffer).to_vec()))
     }
 
-    /// Writes a file of these parts, one after the other, or leaves the one that was there.
+    /// Writes a file of these parts, one after the other, or leaves the one that was there. Gives its
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -106,19 +133,34 @@ impl Folder {
         &self,
         name: &str,
         parts: impl Iterator<Item = P>,
-    ) -> Result<(), Stop> {
-        let wrong = |error: JsValue| failed(name, &error);
+    ) -> Result<u64, Stop> {
         let temporary = format!("{name}.part");
+        let write = async {
+            let (handle, size) = self.write_here(&temporary, parts).await?;
+            self.rename(&handle, &temporary, name).await?;
+            Ok(size)
+        };
+        let written: Result<f64, JsValue> = write.await;
+        if written.is_err() {
+            self.delete(&temporary).await;
+        }
+        written.map(|size| size as u64).map_err(|error| failed(name, &error))
+    }
+
+    /// The file and its bytes, or half a file.
+    async fn write_here<P: AsRef<[u8]>>(
+        &self,
+        name: &str,
+        parts: impl Iterator<Item = P>,
+    ) -> Result<(FileSystemFileHandle, f64), JsValue> {
         let options = FileSystemGetFileOptions::new();
         options.set_create(true);
-        let promise = self.0.get_file_handle_with_options(&temporary, &options);
-        let handle: FileSystemFileHandle = wait(promise).await.map_err(wrong)?;
-        let access: FileSystemSyncAccessHandle =
-            wait(handle.create_sync_access_handle()).await.map_err(wrong)?;
+        let promise = self.0.get_file_handle_with_options(name, &options);
+        let handle: FileSystemFileHandle = wait(promise).await?;
+        let access: FileSystemSyncAccessHandle = wait(handle.create_sync_access_handle()).await?;
         let written = write_parts(&access, parts);
         access.close();
-        written.map_err(wrong)?;
-        self.rename(&handle, &temporary, name).await.map_err(wrong)
+        written.map(|size| (handle, size))
     }
 
     async fn rename(
@@ -133,23 +175,20 @@ impl Folder {
             return JsFuture::from(moved.unchecked_into::<Promise>()).await.map(|_| ());
         }
         // A browser that cannot move: the bytes again, which is not atomic but all there is.
-        let bytes = self.read(from).await.unwrap_or_default();
-        let options = FileSystemGetFileOptions::new();
-        options.set_create(true);
-        let promise = self.0.get_file_handle_with_options(to, &options);
-        let handle: FileSystemFileHandle = wait(promise).await?;
-        let access: FileSystemSyncAccessHandle = wait(handle.create_sync_access_handle()).await?;
-        let written = write_parts(&access, std::iter::once(bytes));
-        access.close();
+        let file: File = wait(handle.get_file()).await?;
+        let bytes: JsValue = wait(file.array_buffer()).await?;
+        let bytes = Uint8Array::new(&bytes).to_vec();
+        self.write_here(to, std::iter::once(bytes)).await?;
         self.delete(from).await;
-        written
+        Ok(())
     }
 }
 
+/// Gives the bytes that were written.
 fn write_parts<P: AsRef<[u8]>>(
     access: &FileSystemSyncAccessHandle,
     parts: impl Iterator<Item = P>,
-) -> Result<(), JsValue> {
+) -> Result<f64, JsValue> {
     access.truncate_with_u32(0)?;
     let mut place = 0.0;
     for part in parts {
@@ -158,9 +197,10 @@ fn write_parts<P: AsRef<[u8]>>(
         options.set_at(place);
         let written = access.write_with_u8_array_and_options(bytes, &options)?;
         if written < bytes.len() as f64 {
-            return Err(JsValue::from_str("there is no room left"));
+            return Err(JsValue::from_str(FULL));
         }
         place += written;
     }
-    access.flush()
+    access.flush()?;
+    Ok(place)
 }

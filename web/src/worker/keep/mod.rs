@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! understudy-1/kept/ID/   config.json, model.safetensors, tokenizer.json, tokenizer_config.json,
-//!                         report.json, and kept.json last: without it the folder is no student
+//!                         report.json, and kept.json last: where there is none the folder is no student
 //! understudy-1/run/       the former student's bundle and, last, run.json; beside them
 //!                         checkpoint.safetensors and what else `train::unfinished` says
 //! ```
 
 pub mod disk;
+pub mod lock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,12 +33,22 @@ const SAVING_MILLIS: f64 = 600_000.0;
 const FILES: [&str; 5] =
     ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors", REPORT];
 
+/// The name of a student whose record cannot be read.
+const NAMELESS: &str = "a student whose name was lost";
+
 /// What [`RECORD`] says.
 #[derive(Serialize, Deserialize)]
+#[serde(default)]
 struct Record {
     name: String,
     size_bytes: u64,
     saved_millis: f64,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { name: NAMELESS.to_owned(), size_bytes: 0, saved_millis: 0.0 }
+    }
 }
 
 /// Answers a request about kept students; [`Answer::Files`] has its files beside it.
@@ -53,15 +64,20 @@ pub async fn answer(task: Task, command: KeptCommand) -> Result<(Answer, Vec<JsV
         KeptCommand::Save { name } => save(&kept, &name).await?,
         KeptCommand::Rename { id, name } => {
             let folder = student(&kept, &id).await?;
-            let record = record(&folder).await.ok_or_else(|| missing(&id))?;
+            let record = record(&id, &folder).await.ok_or_else(|| missing(&id))?;
             write_record(&folder, &Record { name, ..record }).await?;
         }
-        KeptCommand::Delete { id } if id == unfinished::ID => unfinished::delete().await,
-        KeptCommand::Delete { id } => kept.delete(&id).await,
-        KeptCommand::Load { id } if id == unfinished::ID => {
-            return unfinished::load(task).await.map(alone);
+        KeptCommand::Delete { id } => match unfinished::run_of(&id) {
+            Some(run) => unfinished::delete(run).await?,
+            None => kept.delete(&id).await,
+        },
+        KeptCommand::Load { id } => {
+            let loaded = match unfinished::run_of(&id) {
+                Some(run) => unfinished::load(task, run).await,
+                None => load(task, &kept, &id).await,
+            };
+            return loaded.map(alone);
         }
-        KeptCommand::Load { id } => return load(task, &kept, &id).await.map(alone),
         KeptCommand::Download { id } => return download(&kept, &id).await,
     }
     list(&kept).await.map(|students| alone(Answer::Kept(students)))
@@ -83,13 +99,20 @@ async fn student(kept: &Folder, id: &str) -> Result<Folder, Stop> {
     }
 }
 
-async fn record(folder: &Folder) -> Option<Record> {
-    serde_json::from_slice(&folder.read(RECORD).await?).ok()
+/// What the record of a folder says; none only where there is none. One that cannot be read, because
+/// another tab writes it just now or a tab was closed while it did, marks a whole student all the same.
+async fn record(id: &str, folder: &Folder) -> Option<Record> {
+    let record = match folder.read(RECORD).await {
+        Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
+        Err(_) => None,
+    };
+    let saved_millis = || id.parse().unwrap_or(0.0);
+    Some(record.unwrap_or_else(|| Record { saved_millis: saved_millis(), ..Record::default() }))
 }
 
 async fn write_record(folder: &Folder, record: &Record) -> Result<(), Stop> {
     let text = serde_json::to_vec(record).expect("plain data");
-    folder.write(RECORD, std::iter::once(text)).await
+    folder.write(RECORD, std::iter::once(text)).await.map(drop)
 }
 
 /// Whether a folder that is not whole was begun long ago; its name is the time.
@@ -102,7 +125,7 @@ async fn list(kept: &Folder) -> Result<Vec<KeptStudent>, Stop> {
     let mut students = Vec::new();
     for id in kept.names().await? {
         let folder = kept.folder(&id).await?;
-        match record(&folder).await {
+        match record(&id, &folder).await {
             Some(Record { name, size_bytes, saved_millis }) => {
                 students.push(KeptStudent { id, name, size_bytes, saved_millis, unfinished: None })
             }
@@ -133,12 +156,10 @@ pub async fn write_bundle(folder: &Folder, model: &Model) -> Result<u64, Stop> {
     });
     files.push((REPORT, format!("{report:#}\n").into_bytes()));
     let tensors = read_back(model.classifier()).await;
-    folder.write("model.safetensors", to_parts(&tensors)).await?;
-    let mut size_bytes: u64 = to_parts(&tensors).map(|part| part.len() as u64).sum();
+    let mut size_bytes = folder.write("model.safetensors", to_parts(&tensors)).await?;
     drop(tensors);
     for (name, bytes) in files {
-        size_bytes += bytes.len() as u64;
-        folder.write(name, std::iter::once(bytes)).await?;
+        size_bytes += folder.write(name, std::iter::once(bytes)).await?;
     }
     Ok(size_bytes)
 }
@@ -169,29 +190,32 @@ async fn write_student(
 async fn load(task: Task, kept: &Folder, id: &str) -> Result<Answer, Stop> {
     let start = scope::now();
     let folder = student(kept, id).await?;
-    let record = record(&folder).await.ok_or_else(|| missing(id))?;
-    let files = read_bundle(&folder).await;
+    let record = record(id, &folder).await.ok_or_else(|| missing(id))?;
+    let files = read_bundle(&folder).await?;
     let (name, fetch_millis) = (record.name, scope::now() - start);
     let source = model::Source { name, files, f1: None, from_cache: true, fetch_millis };
     model::place(task, Role::Student, source).await
 }
 
 /// The files of a bundle that are there.
-pub async fn read_bundle(folder: &Folder) -> Vec<(String, Vec<u8>)> {
+///
+/// # Errors
+///
+/// A file that is there and cannot be read.
+pub async fn read_bundle(folder: &Folder) -> Result<Vec<(String, Vec<u8>)>, Stop> {
     let mut files = Vec::new();
     for name in FILES {
-        if let Some(bytes) = folder.read(name).await {
-            files.push((name.to_owned(), bytes));
-        }
+        let bytes = folder.read(name).await?;
+        files.extend(bytes.map(|bytes| (name.to_owned(), bytes)));
     }
-    files
+    Ok(files)
 }
 
 async fn download(kept: &Folder, id: &str) -> Result<(Answer, Vec<JsValue>), Stop> {
     let folder = student(kept, id).await?;
     let (mut names, mut files) = (Vec::new(), Vec::new());
     for name in FILES {
-        if let Some(file) = folder.file(name).await {
+        if let Some(file) = folder.file(name).await? {
             names.push(name.to_owned());
             files.push(file.into());
         }

@@ -1,7 +1,7 @@
 //! What the page wants of a run that goes on, looked at between two steps.
 
 use understudy_shared::train::fit;
-use web::protocol::Action;
+use web::protocol::{Action, MEMORY_LIMIT};
 
 use crate::worker::{Task, scope, with_state};
 
@@ -11,6 +11,8 @@ pub struct Control {
     request: u32,
     mode: Mode,
     is_stopped: bool,
+    /// Bytes of this worker's memory above which it is full.
+    most_memory: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,20 @@ const LOOK: i32 = 20;
 
 /// Pauses in a row in which other requests may work before the run goes on.
 const YIELDS: usize = 8;
+
+/// Bytes by which memory may grow above the limit where models alone come near it: a new worker would have
+/// no more room.
+const GROWTH: u64 = 400_000_000;
+
+/// Takes memory as it is now for what the models need; what a run adds to that makes it full.
+pub fn expect_growth() {
+    let most_memory = MEMORY_LIMIT.max(scope::memory_bytes() + GROWTH);
+    with_state(|state| {
+        if let Some(control) = &mut state.lesson {
+            control.most_memory = most_memory;
+        }
+    });
+}
 
 /// Takes a wish of the page; one for another run is too late and does nothing.
 pub fn control(request: u32, action: Action) {
@@ -54,8 +70,9 @@ impl Running {
             if state.lesson.is_some() {
                 return None;
             }
-            let mode = Mode::Run;
-            state.lesson = Some(Control { request: task.id, mode, is_stopped: false });
+            let (request, mode) = (task.id, Mode::Run);
+            let (is_stopped, most_memory) = (false, MEMORY_LIMIT);
+            state.lesson = Some(Control { request, mode, is_stopped, most_memory });
             Some(Self { task })
         })
     }
@@ -66,6 +83,12 @@ impl Running {
             let is_stopped = state.lesson.is_some_and(|control| control.is_stopped);
             is_stopped || state.cancelled.contains(&self.task.id)
         })
+    }
+
+    /// Whether a new worker should go on.
+    pub fn is_full(&self) -> bool {
+        let most = with_state(|state| state.lesson.map(|control| control.most_memory));
+        most.is_some_and(|most| scope::memory_bytes() > most)
     }
 
     /// Lets messages in, and waits while the run is paused, of which `tell` is told once. Says whether to

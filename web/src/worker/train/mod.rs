@@ -25,7 +25,7 @@ use web::protocol::{Answer, Lesson, Role, Stage, TrainSettings};
 use super::model::{Model, described};
 use super::{Stop, Task, device, model_of, scope, with_state};
 use control::Running;
-pub use control::{Control, control};
+pub use control::{Control, control, expect_growth};
 use session::Session;
 use unfinished::{Record, Unfinished};
 
@@ -99,15 +99,14 @@ pub async fn start(
 /// As [`start`], and where there is no such run.
 pub async fn go_on(task: Task) -> Result<Answer, Stop> {
     let running = begin(task)?;
-    let none = || Stop::failed("there is no unfinished run whose student is loaded");
-    let kept = match with_state(|state| state.continues) {
-        true => Unfinished::open().await.ok_or_else(none)?,
-        false => return Err(none()),
-    };
+    if !with_state(|state| state.continues) {
+        return Err(Stop::failed("there is no unfinished run whose student is loaded"));
+    }
+    let kept = Unfinished::open().await?;
     let former = model_of(Role::Former)?;
     check_device().await?;
     let start = kept.start(&former).await?;
-    let (taught, record) = (kept.taught().await, kept.record().clone());
+    let (taught, record) = (kept.taught().await?, kept.record().clone());
     let teaching = taught.as_deref().map_or(Teaching::Nobody, Teaching::Known);
     let current = record.is_taught.then_some(&start);
     let course = prepare(&running, task, &former, current, teaching, &record).await?;

@@ -13,9 +13,9 @@ use understudy_shared::train::lesson::LessonSettings;
 use understudy_shared::train::scope::merged;
 use understudy_shared::train::state::{Checkpoint, Progress, TrainState};
 use understudy_shared::train::trainee::Trainee;
-use web::protocol::{Answer, MEMORY_LIMIT, Role, RunState, TrainReport};
+use web::protocol::{Answer, Role, RunState, TrainReport};
 
-use super::control::Running;
+use super::control::{Running, expect_growth};
 use super::unfinished::Unfinished;
 use crate::worker::model::Model;
 use crate::worker::{Stop, Task, device, scope, with_state};
@@ -59,6 +59,14 @@ pub fn state_of(
     Ok(state)
 }
 
+/// Why a run is not kept.
+fn in_words(stop: Stop) -> String {
+    match stop {
+        Stop::Failed { message, .. } => message,
+        Stop::Cancelled => "it was given up".to_owned(),
+    }
+}
+
 /// A report without anything.
 fn report(step: usize, of: usize, state: RunState) -> TrainReport {
     TrainReport {
@@ -66,8 +74,6 @@ fn report(step: usize, of: usize, state: RunState) -> TrainReport {
         of,
         state,
         loss: None,
-        hard: None,
-        soft: None,
         new_f1: None,
         teacher_f1: None,
         kept_f1: None,
@@ -129,13 +135,19 @@ impl Session {
         self.publish(&first);
         let mut marks = self.marks(&first).await;
         drop(first);
-        self.tell(with_marks(report(state.progress.step, of, RunState::Running), marks));
-        let paused = |session: &Self, step| session.tell(report(step, of, RunState::Paused));
+        expect_growth();
+        let (mut kept, mut trouble) = match std::mem::replace(&mut self.kept, Err(Stop::Cancelled))
+        {
+            Ok(run) => (Some(run), None),
+            Err(stop) => (None, Some(in_words(stop))),
+        };
         let step = state.progress.step;
+        let first = TrainReport { message: trouble.clone(), ..report(step, of, RunState::Running) };
+        self.tell(with_marks(first, marks));
+        let paused = |session: &Self, step| session.tell(report(step, of, RunState::Paused));
         let go_on = self.running.pause(|| paused(&self, step)).await;
         Self::take_back();
         let (mut is_full, mut last) = (false, scope::now());
-        let mut kept = std::mem::replace(&mut self.kept, Err(Stop::Cancelled));
         let labels = self.former.bundle.labels.clone();
         let task = fit::Task {
             train: &self.course.source,
@@ -151,11 +163,15 @@ impl Session {
                 Event::Checkpoint(checkpoint) => {
                     // What is stopped is not gone on with, so its last checkpoint need not be kept.
                     let is_wanted = is_full || !self.running.is_stopped();
-                    if let Ok(run) = &mut kept
-                        && is_wanted
-                        && let Err(error) = run.write_checkpoint(checkpoint).await
-                    {
-                        kept = Err(error);
+                    if let Some(run) = kept.as_mut().filter(|_| is_wanted) {
+                        let error = run.write_checkpoint(checkpoint).await.err().map(in_words);
+                        // Told once, until it was possible again.
+                        if trouble.is_none() && error.is_some() {
+                            let step = checkpoint.progress.step;
+                            let report = report(step, of, RunState::Running);
+                            self.tell(TrainReport { message: error.clone(), ..report });
+                        }
+                        trouble = error;
                     }
                     last = scope::now();
                     return Ok(fit::Control::Continue);
@@ -174,7 +190,8 @@ impl Session {
             self.tell(with_marks(self.step_report(record, millis), scores));
             let mut control = self.running.pause(|| paused(&self, step)).await;
             Self::take_back();
-            if scope::memory_bytes() > MEMORY_LIMIT && step < of {
+            // Without its files no other worker could go on.
+            if self.running.is_full() && kept.is_some() && trouble.is_none() && step < of {
                 is_full = true;
                 control = fit::Control::Stop;
             }
@@ -191,23 +208,24 @@ impl Session {
         self.publish(&merged(&state.model.classifier));
         let (state_of_run, message) = match ended {
             Ok(Ending::Finished | Ending::OutOfPatience) => (RunState::Finished, None),
-            Ok(Ending::Stopped) if is_full => (RunState::MemoryFull, None),
+            Ok(Ending::Stopped) if is_full => match trouble {
+                None => (RunState::MemoryFull, None),
+                Some(trouble) => {
+                    (RunState::Stopped, Some(format!("memory is full, and {trouble}")))
+                }
+            },
             Ok(Ending::Stopped) => (RunState::Stopped, None),
             Err(error @ FitError::NotFinite { .. }) => {
                 (RunState::NotFinite, Some(error.to_string()))
             }
             Err(error) => return Err(Stop::failed(error)),
         };
-        if let Ok(kept) = &kept
+        if let Some(kept) = &kept
             && state_of_run != RunState::MemoryFull
         {
             kept.finish().await;
             with_state(|state| state.continues = false);
         }
-        let message = message.or_else(|| match kept {
-            Err(Stop::Failed { message, .. }) => Some(format!("the run was not kept: {message}")),
-            _ => None,
-        });
         let report = report(state.progress.step, of, state_of_run);
         let millis = scope::now() - begun;
         let scores = if state_of_run == RunState::Finished { marks } else { Marks::default() };
@@ -218,8 +236,6 @@ impl Session {
     fn step_report(&self, record: &StepRecord, millis: f64) -> TrainReport {
         TrainReport {
             loss: Some(record.loss),
-            hard: Some(record.hard_loss),
-            soft: record.soft_loss,
             millis,
             ..report(record.step, self.settings.steps, RunState::Running)
         }
