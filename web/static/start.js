@@ -1,5 +1,4 @@
 // Starts the page. A file of its own, because the page's policy allows no script inside it.
-import start from "./app.js";
 
 // A function of type () -> v128 that a browser without SIMD refuses.
 const simd = Uint8Array.of(
@@ -13,12 +12,22 @@ function unsupported(text) {
   notice.hidden = false;
 }
 
+// A page whose module broke off reacts to nothing any more. Faults of others, as of extensions, are not ours.
+function ended(fault) {
+  if (fault instanceof WebAssembly.RuntimeError) {
+    unsupported(`The page broke off: ${fault.message}. Reload it; lessons and kept students are still there.`);
+  }
+}
+
 if (typeof WebAssembly !== "object" || !WebAssembly.validate(simd)) {
   unsupported(
-    "This browser has no WebAssembly SIMD, which the models need. Chrome and Edge have it since 91, Firefox since 89, Safari since 16.4.",
+    "This browser has no WebAssembly SIMD, which the models need. The page runs in Chrome and Edge since 91, in Firefox since 114, in Safari since 16.4.",
   );
 } else {
+  addEventListener("error", (event) => ended(event.error));
+  addEventListener("unhandledrejection", (event) => ended(event.reason));
   try {
+    const { default: start } = await import("./app.js");
     await start({ module_or_path: new URL("app_bg.wasm", import.meta.url) });
   } catch (error) {
     unsupported(`The page could not start: ${error.message ?? error}. Reload to try again.`);

@@ -1,15 +1,18 @@
 //! Which worker there is, and why: forced, or the faster of two that were measured.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use wasm_bindgen_futures::spawn_local;
 use web::latency::percentile;
-use web::link::Link;
 use web::number::fixed;
 use web::protocol::{Answer, Backend, Command, Role};
+use web_sys::HtmlSelectElement;
 
 use super::client::Client;
-use super::state::{Loading, Origin, change, read};
+use super::dom::by_id;
+use super::state::{App, Loading, Origin, change, read};
 use super::{dom, gpu, models, notice, stage, teach};
 
 /// Sub-words of the passes that are measured, special tokens included: a sentence.
@@ -18,39 +21,73 @@ const SUBWORDS: usize = 32;
 /// Passes that are measured.
 const ROUNDS: usize = 7;
 
+/// Brings the student to a new worker; boxed, because what waits for it is large.
+type Bring = Pin<Box<dyn Future<Output = ()>>>;
+
+fn loaded_student() -> Bring {
+    Box::pin(models::load(Role::Student))
+}
+
 /// Starts the forced backend, or the CPU and then, if there is a real graphics adapter, measures both.
 pub async fn begin() {
-    match read(|app| app.link.backend) {
+    let (choice, current) = read(|app| (app.link.backend, current(app)));
+    match choice {
+        _ if !replaces(choice) => {}
         Some(Backend::Webgpu) => force_webgpu().await,
-        Some(Backend::Cpu) => open_cpu().await,
-        None => {
-            open_cpu().await;
-            measure_both().await;
-        }
+        _ => open_cpu().await,
+    }
+    if choice.is_none() && (current.is_none() || current != fastest()) {
+        measure_both().await;
     }
     show_why();
 }
 
-/// The user chose.
-pub fn choose(backend: Option<Backend>) {
-    if teach::is_taught() {
-        notice::good(
-            "Another worker starts with the student as it was loaded. What was taught and not kept is gone.",
-        );
+/// What computes.
+fn current(app: &App) -> Option<Backend> {
+    app.client.as_ref().map(|client| client.backend())
+}
+
+/// The faster one, once both were measured.
+fn fastest() -> Option<Backend> {
+    read(|app| {
+        let measured = app.backends.measured.iter();
+        measured.min_by(|left, right| left.1.total_cmp(&right.1)).map(|(backend, _)| *backend)
+    })
+}
+
+/// Whether a choice begins with another worker. The CPU's stays until another one was faster.
+fn replaces(choice: Option<Backend>) -> bool {
+    let current = read(current);
+    current.is_none()
+        || match choice {
+            Some(backend) => current != Some(backend),
+            None => current != Some(Backend::Cpu) && current != fastest(),
+        }
+}
+
+/// The user chose. Says whether another worker starts.
+pub fn choose(backend: Option<Backend>) -> bool {
+    let is_other = replaces(backend);
+    let may = !is_other || teach::may_leave();
+    if may {
+        change(|app| {
+            app.link.backend = backend;
+            app.backends.failure = None;
+        });
+        spawn_local(begin());
     }
-    change(|app| {
-        let link = Link { backend, ..app.link.clone() };
-        app.link = link;
-        app.backends.failure = None;
-    });
-    spawn_local(begin());
+    let chosen = read(|app| app.link.backend).map_or("auto", Backend::name);
+    by_id::<HtmlSelectElement>("backend").set_value(chosen);
+    is_other && may
 }
 
 /// The last resort: if this fails, nothing works, and the user should know why.
 async fn open_cpu() {
-    if !open(Backend::Cpu).await {
-        let failure = read(|app| app.backends.failure.clone()).unwrap_or_default();
-        notice::bad(&failure, Some(("Try again", || spawn_local(begin()))));
+    if !open(Backend::Cpu, loaded_student()).await {
+        let message = read(|app| app.backends.failure.clone()).unwrap_or_default();
+        let said = format!("Nothing computes: {message}.");
+        notice::bad(&said, Some(("Try again", || spawn_local(begin()))));
+        empty(Loading::Failed { message: said, can_retry: true });
     }
 }
 
@@ -60,7 +97,7 @@ async fn force_webgpu() {
     change(|app| app.backends.adapter = Some(adapter));
     let failure = match lacks {
         Some(lack) => Some(lack),
-        None if open(Backend::Webgpu).await => None,
+        None if open(Backend::Webgpu, loaded_student()).await => None,
         None => read(|app| app.backends.failure.clone()),
     };
     if let Some(failure) = failure {
@@ -70,26 +107,24 @@ async fn force_webgpu() {
     }
 }
 
-/// Another worker of the same kind, for one whose memory is full.
-pub async fn renew() {
-    let backend = read(|app| app.client.as_ref().map(|client| client.backend()));
-    if !open(backend.unwrap_or_default()).await {
+/// Another worker of the same kind, for one whose memory is full; `student` brings the student there.
+pub async fn renew(student: Bring) {
+    let backend = read(current).unwrap_or_default();
+    if !open(backend, student).await {
         open_cpu().await;
     }
     show_why();
 }
 
-/// Replaces the worker and loads what was loaded. Gives `false` if it has no device.
-async fn open(backend: Backend) -> bool {
+/// Replaces the worker, brings the student and loads the teacher if there was one. Gives `false` if it has
+/// no device.
+async fn open(backend: Backend, student: Bring) -> bool {
     let generation = change(|app| {
         app.generation += 1;
         app.client = None;
-        for place in &mut app.places {
-            place.tagging = None;
-            place.scoring = None;
-        }
         app.generation
     });
+    empty(Loading::Under(None));
     let client = match start(backend, generation).await {
         Ok(client) => client,
         Err(message) => {
@@ -97,27 +132,36 @@ async fn open(backend: Backend) -> bool {
             return false;
         }
     };
-    if read(|app| app.generation) != generation {
+    let is_current = || read(|app| app.generation) == generation;
+    if !is_current() {
         return true;
     }
-    adopt(client);
+    change(|app| app.client = Some(Rc::new(client)));
     show_why();
     let wants_teacher =
         read(|app| app.link.compare || !matches!(app.place(Role::Teacher).loading, Loading::No));
-    models::load(Role::Student).await;
-    if wants_teacher {
-        models::load(Role::Teacher).await;
+    student.await;
+    if wants_teacher && is_current() {
+        spawn_local(models::load(Role::Teacher));
     }
     true
 }
 
-fn adopt(client: Client) {
+/// Without the worker no model is in its place; the student, and a teacher that was there or on its way, are
+/// now as `loading` says.
+fn empty(loading: Loading) {
     change(|app| {
-        app.client = Some(Rc::new(client));
-        for place in &mut app.places {
-            place.latencies = Default::default();
+        for role in [Role::Teacher, Role::Student, Role::Former] {
+            let place = app.place_mut(role);
+            if role == Role::Student || !matches!(place.loading, Loading::No) {
+                place.loading = loading.clone();
+            }
+            (place.coming, place.before, place.progress) = (None, None, None);
+            (place.tagging, place.scoring) = (None, None);
         }
     });
+    stage::show_all();
+    teach::show_all();
 }
 
 async fn start(backend: Backend, generation: u32) -> Result<Client, String> {
@@ -135,18 +179,17 @@ fn crashed(backend: Backend, generation: u32, message: String) {
     change(|app| {
         app.client = None;
         app.backends.failure = Some(message.clone());
-        for place in &mut app.places {
-            place.tagging = None;
+        for role in Role::BOTH {
+            let first = app.first(role);
+            let place = app.place_mut(role);
             // A dropped bundle may be what ended it.
-            if let (Some(Origin::Dropped { .. }), Loading::Under(_)) =
-                (&place.origin, &place.loading)
-            {
-                place.origin = None;
-                place.loading = Loading::No;
+            let is_suspect = matches!(place.loading, Loading::Under(_))
+                && matches!(place.origin, Some(Origin::Dropped { .. }));
+            if is_suspect {
+                place.origin = place.before.take().map(|(origin, _)| origin).or(first);
             }
         }
     });
-    restore_origins();
     match backend {
         Backend::Webgpu => {
             notice::bad(&format!("The graphics device was lost ({message}). Using the CPU."), None);
@@ -157,29 +200,20 @@ fn crashed(backend: Backend, generation: u32, message: String) {
         }
         Backend::Cpu => {
             let again = || spawn_local(begin());
-            let message = format!("The worker ended: {message}");
-            notice::bad(&message, Some(("Start again", again)));
+            notice::bad(&format!("The worker ended: {message}."), Some(("Start again", again)));
+            empty(Loading::Failed {
+                message: format!("The worker ended: {message}."),
+                can_retry: true,
+            });
         }
     }
-    stage::show_all();
-}
-
-/// Puts the manifest's models where no model is.
-fn restore_origins() {
-    change(|app| {
-        for role in Role::BOTH {
-            let first = app.manifest.of(role).next().cloned();
-            let place = app.place_mut(role);
-            if place.origin.is_none() {
-                place.origin = first.map(Origin::Manifest);
-            }
-        }
-    });
 }
 
 /// Asks for an adapter and, if it is a real one, times the same passes on both devices. The GPU's
 /// module is not even fetched for a software adapter.
 async fn measure_both() {
+    // Both would have less than their device while another model is made ready.
+    models::settled(Role::Teacher).await;
     let adapter = gpu::probe().await;
     let is_real = adapter.as_ref().is_ok_and(|adapter| !adapter.is_software);
     let generation = change(|app| {
@@ -212,15 +246,16 @@ async fn measure_both() {
         }
     }
     drop(gpu);
-    let best = measured.iter().min_by(|left, right| left.1.total_cmp(&right.1));
-    let best = best.map_or(Backend::Cpu, |(backend, _)| *backend);
     let is_current = change(|app| {
         app.backends.measured = measured;
         app.generation == generation && app.link.backend.is_none()
     });
     // Whoever has begun to teach is not interrupted.
-    let is_current = is_current && !teach::is_running() && !teach::is_taught();
-    if is_current && best == Backend::Webgpu && !open(Backend::Webgpu).await {
+    let is_current = is_current && !teach::is_busy() && !teach::is_taught();
+    if is_current
+        && fastest() == Some(Backend::Webgpu)
+        && !open(Backend::Webgpu, loaded_student()).await
+    {
         open_cpu().await;
     }
 }
@@ -229,7 +264,7 @@ async fn measure_both() {
 pub fn show_why() {
     let why = read(|app| {
         let backends = &app.backends;
-        let current = app.client.as_ref().map(|client| client.backend());
+        let current = current(app);
         let name = match (current, &backends.adapter) {
             (Some(Backend::Webgpu), Some(Ok(adapter))) => format!("WebGPU on {}.", adapter.name),
             (Some(Backend::Webgpu), _) => "WebGPU.".to_owned(),

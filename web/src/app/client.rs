@@ -12,9 +12,22 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web::json::{Json, Wire};
 use web::protocol::{
-    Answer, Backend, Command, NO_REQUEST, Progress, Request, Response, TrainReport, VERSION,
+    Answer, Backend, Command, NO_REQUEST, Progress, Request, TrainReport, VERSION,
 };
-use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{Event, File, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+use super::dom;
+
+thread_local! {
+    /// The number of the last request to any worker, so that a number means one request.
+    static LAST: Cell<u32> = const { Cell::new(NO_REQUEST) };
+}
+
+/// A number for a request that is sent by [`Client::send_as`].
+pub fn number() -> u32 {
+    LAST.set(LAST.get() + 1);
+    LAST.get()
+}
 
 /// Told the request's number too.
 type OnNews = Rc<dyn Fn(u32, News)>;
@@ -46,9 +59,9 @@ struct Shared {
 pub struct Client {
     worker: Worker,
     backend: Backend,
-    next: Cell<u32>,
     shared: Rc<Shared>,
     _listener: Closure<dyn Fn(MessageEvent)>,
+    _on_error: Closure<dyn Fn(Event)>,
 }
 
 impl Drop for Client {
@@ -103,20 +116,31 @@ impl Client {
             .map_err(|error| format!("no worker can be started: {error:?}"))?;
         let shared = Rc::<Shared>::default();
         let inner = shared.clone();
+        let lose = Rc::new(move |message: String| {
+            if !inner.is_lost.get() {
+                inner.lose(&message);
+                on_crash(message);
+            }
+        });
+        let (inner, lost) = (shared.clone(), lose.clone());
         let listener = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
             // `[text, file, …]` where files come beside the text.
             let mut parts = event.data().dyn_into::<Array>().unwrap_or_default().to_vec();
             let files = if parts.is_empty() { vec![] } else { parts.split_off(1) };
             let text = parts.pop().unwrap_or_else(|| event.data());
             let text = text.as_string().unwrap_or_default();
-            let json = Json::parse(&text).ok();
-            let Some(Response { id, answer }) = json.and_then(Response::from_json) else { return };
-            match answer {
-                Answer::Crashed { message } if id == NO_REQUEST => {
-                    if !inner.is_lost.get() {
-                        inner.lose(&message);
-                        on_crash(message);
-                    }
+            let mut json = Json::parse(&text).unwrap_or(Json::Null);
+            let id = u32::from_json(json.take("id")).unwrap_or(NO_REQUEST);
+            // Whoever waits for what this page cannot read would wait for ever.
+            let unknown = || Answer::Failed {
+                message: "the worker’s answer is of another version; reload the page".to_owned(),
+                can_retry: false,
+            };
+            match Answer::from_json(json.take("answer")).unwrap_or_else(unknown) {
+                Answer::Crashed { message } | Answer::Failed { message, .. }
+                    if id == NO_REQUEST =>
+                {
+                    lost(message);
                 }
                 answer => {
                     if !files.is_empty() {
@@ -128,8 +152,16 @@ impl Client {
             }
         });
         worker.set_onmessage(Some(listener.as_ref().unchecked_ref()));
-        let (next, shared) = (Cell::new(NO_REQUEST), shared);
-        Ok(Self { worker, backend, next, shared, _listener: listener })
+        // Its script did not come, or is none for this browser; else it tells of its faults itself.
+        let on_error = Closure::<dyn Fn(Event)>::new(move |event: Event| {
+            let said = dom::property(&event, "message").as_string();
+            let said = said.filter(|said| !said.is_empty());
+            let said = said.map_or_else(String::new, |said| format!(" ({said})"));
+            lose(format!("its program could not be loaded{said}; reload the page"));
+        });
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        worker.set_onmessageerror(Some(on_error.as_ref().unchecked_ref()));
+        Ok(Self { worker, backend, shared, _listener: listener, _on_error: on_error })
     }
 
     /// Opens the worker's device.
@@ -165,8 +197,17 @@ impl Client {
         buffers: &[JsValue],
         on_news: impl Fn(u32, News) + 'static,
     ) -> Asked {
-        let id = self.next.get() + 1;
-        self.next.set(id);
+        self.send_as(number(), command, buffers, on_news)
+    }
+
+    /// Asks by a number that was taken before.
+    pub fn send_as(
+        &self,
+        id: u32,
+        command: Command,
+        buffers: &[JsValue],
+        on_news: impl Fn(u32, News) + 'static,
+    ) -> Asked {
         let mut waiting = Waiting { answer: None, waker: None, on_news: Rc::new(on_news) };
         if self.shared.is_lost.get() {
             waiting.answer = Some(Answer::Crashed { message: "the worker is lost".to_owned() });

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web::protocol::{Answer, Command, KeptCommand, Loaded, Role};
 use web_sys::File;
 
-use super::client::{AnswerOf, Client, News};
+use super::client::{AnswerOf, Client, News, number};
 use super::state::{Loading, Origin, change, read};
-use super::{dom, numbers, stage, tagging, teach};
+use super::{dom, notice, numbers, stage, tagging, teach};
 
 /// Absolute address of the folder `models`.
 pub fn base() -> String {
@@ -21,35 +21,107 @@ pub fn base() -> String {
 
 /// Loads the model that belongs in a place, and tags with it.
 pub async fn load(role: Role) {
-    let (client, origin, generation) =
-        read(|app| (app.client.clone(), app.place(role).origin.clone(), app.generation));
-    let (Some(client), Some(origin)) = (client, origin) else { return };
-    tagging::forget(role);
-    change(|app| {
-        let place = app.place_mut(role);
-        place.loading = Loading::Under(None);
-        place.latencies = Default::default();
-    });
-    if role == Role::Student {
-        teach::student_leaves();
+    match read(|app| app.place(role).origin.clone()) {
+        Some(origin) => load_from(role, origin).await,
+        None => change(|app| app.place_mut(role).loading = Loading::No),
     }
-    stage::show_place(role);
-    let answer = match ask(&client, role, origin).await {
+}
+
+/// Loads a model; what is on its way to the same place is given up. What is there stays until it came.
+pub async fn load_from(role: Role, origin: Origin) {
+    let Some(client) = read(|app| app.client.clone()) else {
+        // The next worker loads it.
+        change(|app| app.place_mut(role).origin = Some(origin));
+        return stage::show_place(role);
+    };
+    tagging::forget(role);
+    let id = number();
+    let coming = future_to_promise({
+        let (client, origin) = (client.clone(), origin.clone());
+        async move {
+            bring(&client, id, role, origin).await;
+            Ok(JsValue::UNDEFINED)
+        }
+    });
+    let overtaken = change(|app| {
+        let place = app.place_mut(role);
+        let loading = std::mem::replace(&mut place.loading, Loading::Under(None));
+        if let (Some(origin), Loading::Done(loaded)) = (place.origin.replace(origin), loading) {
+            place.before = Some((origin, loaded));
+        }
+        place.coming.replace((id, coming.clone()))
+    });
+    overtaken.inspect(|(request, _)| client.cancel(*request));
+    show(role);
+    let _ = JsFuture::from(coming).await;
+}
+
+/// Whether a load was not overtaken by another one.
+fn is_current(role: Role, id: u32) -> bool {
+    read(|app| app.place(role).coming.as_ref().is_some_and(|(request, _)| *request == id))
+}
+
+async fn bring(client: &Rc<Client>, id: u32, role: Role, origin: Origin) {
+    let answer = match ask(client, id, role, &origin).await {
         Ok(answer) => answer.await,
         Err(message) => Answer::Failed { message, can_retry: false },
     };
-    if read(|app| app.generation) != generation {
-        return;
+    match answer {
+        Answer::Loaded(loaded) if is_current(role, id) => {
+            if role == Role::Student {
+                teach::student_leaves();
+            }
+            adopt(*loaded);
+        }
+        // It came before it heard that it was overtaken: the worker has it until the other one is there.
+        Answer::Loaded(loaded) => {
+            change(|app| app.place_mut(role).before = Some((origin, Rc::new(*loaded))));
+        }
+        Answer::Failed { message, can_retry } if is_current(role, id) => {
+            failed(role, message, can_retry);
+        }
+        // Overtaken, or the worker was lost.
+        _ => {}
     }
-    let loading = match answer {
-        Answer::Loaded(loaded) => return adopt(*loaded),
-        Answer::Failed { message, can_retry } => Loading::Failed { message, can_retry },
-        Answer::Crashed { message } => Loading::Failed { message, can_retry: true },
-        _ => Loading::No,
-    };
-    change(|app| app.place_mut(role).loading = loading);
+}
+
+/// A model did not come: what was there before is there still.
+fn failed(role: Role, message: String, can_retry: bool) {
+    let stays = change(|app| {
+        let place = app.place_mut(role);
+        place.coming = None;
+        match place.before.take() {
+            Some((origin, loaded)) => {
+                let name = loaded.name.clone();
+                (place.origin, place.loading) = (Some(origin), Loading::Done(loaded));
+                Some(name)
+            }
+            None => {
+                place.loading = Loading::Failed { message: message.clone(), can_retry };
+                None
+            }
+        }
+    });
+    match stays {
+        Some(name) => {
+            let role_name = role.name();
+            let message = format!("Another {role_name} cannot be loaded: {message}. {name} stays.");
+            notice::bad(&message, None);
+            tagging::tag(role);
+            tagging::score(role);
+        }
+        None if role == Role::Student => teach::student_leaves(),
+        None => {}
+    }
+    show(role);
+}
+
+fn show(role: Role) {
     stage::show_place(role);
     numbers::show();
+    if role == Role::Student {
+        teach::show_all();
+    }
 }
 
 /// A model has come to its place: shows it, and tags with it.
@@ -57,7 +129,11 @@ pub fn adopt(loaded: Loaded) {
     let (role, loaded) = (loaded.role, Rc::new(loaded));
     // What another one made of the text may have labels that this one lacks.
     tagging::forget(role);
-    change(|app| app.place_mut(role).loading = Loading::Done(loaded.clone()));
+    change(|app| {
+        let place = app.place_mut(role);
+        place.loading = Loading::Done(loaded.clone());
+        (place.coming, place.before, place.latencies) = (None, None, Default::default());
+    });
     stage::show_place(role);
     numbers::show();
     tagging::tag(role);
@@ -70,24 +146,49 @@ pub fn adopt(loaded: Loaded) {
     }
 }
 
+/// Waits until the model of a place is there, or cannot be had; loads it unless it is on its way.
+pub async fn ready(role: Role) -> bool {
+    if !read(|app| matches!(app.place(role).loading, Loading::Under(_) | Loading::Done(_))) {
+        load(role).await;
+    }
+    settled(role).await;
+    read(|app| app.loaded(role).is_some())
+}
+
+/// Waits until nothing is on its way to a place.
+pub async fn settled(role: Role) {
+    while let Some((_, coming)) = read(|app| app.place(role).coming.clone()) {
+        let _ = JsFuture::from(coming).await;
+    }
+}
+
 /// Puts another model of the list in a place.
 pub fn choose(role: Role, folder: &str) {
     let entry = read(|app| app.manifest.of(role).find(|entry| entry.folder == folder).cloned());
-    let Some(entry) = entry else { return };
-    if role == Role::Student && teach::refuses("another student") {
+    entry.into_iter().for_each(|entry| put(role, Origin::Manifest(entry)));
+}
+
+/// Puts another model in a place, unless the student must or should stay.
+pub fn put(role: Role, origin: Origin) {
+    if role == Role::Student && !teach::may_leave() {
         // The list goes back to what is there.
         return stage::show_place(role);
     }
-    change(|app| {
-        app.place_mut(role).origin = Some(Origin::Manifest(entry));
-        app.link.compare |= role == Role::Teacher;
-    });
-    spawn_local(load(role));
+    change(|app| app.link.compare |= role == Role::Teacher);
+    spawn_local(load_from(role, origin));
 }
 
-async fn ask(client: &Rc<Client>, role: Role, origin: Origin) -> Result<AnswerOf, String> {
-    let on_progress = move |_, news: News| {
+async fn ask(
+    client: &Rc<Client>,
+    id: u32,
+    role: Role,
+    origin: &Origin,
+) -> Result<AnswerOf, String> {
+    let on_progress = move |id, news: News| {
         let News::Progress(progress) = news else { return };
+        if !is_current(role, id) {
+            return;
+        }
         change(|app| {
             if let Loading::Under(latest) = &mut app.place_mut(role).loading {
                 *latest = Some(progress);
@@ -95,20 +196,21 @@ async fn ask(client: &Rc<Client>, role: Role, origin: Origin) -> Result<AnswerOf
         });
         stage::show_loading(role);
     };
-    let asked = match origin {
-        Origin::Manifest(model) => {
-            client.send(Command::Load { role, model, base: base() }, &[], on_progress)
-        }
+    let mut buffers = vec![];
+    let command = match origin.clone() {
+        Origin::Manifest(model) => Command::Load { role, model, base: base() },
         Origin::Dropped { name, files } => {
-            let buffers = read_all(&files).await?;
-            let files = files.iter().map(|file| file.name()).collect();
-            client.send(Command::LoadFiles { role, name, files }, &buffers, on_progress)
+            buffers = read_all(&files).await?;
+            let files = files.iter().map(File::name).collect();
+            Command::LoadFiles { role, name, files }
         }
-        Origin::Kept { id, .. } => {
-            client.send(Command::Kept(KeptCommand::Load { id }), &[], on_progress)
-        }
+        Origin::Kept { id, .. } => Command::Kept(KeptCommand::Load { id }),
     };
-    Ok(asked.answer)
+    match is_current(role, id) {
+        true => Ok(client.send_as(id, command, &buffers, on_progress).answer),
+        // Nobody hears this.
+        false => Err(String::new()),
+    }
 }
 
 async fn read_all(files: &[File]) -> Result<Vec<JsValue>, String> {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use js_sys::Promise;
 use web::export::Format;
 use web::latency::Latencies;
 use web::link::Link;
@@ -71,6 +72,10 @@ pub struct Place {
     pub origin: Option<Origin>,
     /// How far it is.
     pub loading: Loading,
+    /// The number of the request that loads, and when it is over.
+    pub coming: Option<(u32, Promise)>,
+    /// What the worker still has while another model is on its way, and where that is from.
+    pub before: Option<(Origin, Rc<Loaded>)>,
     /// The number of the request that tags, if one does.
     pub tagging: Option<u32>,
     /// How far it is, where it takes long.
@@ -145,6 +150,11 @@ impl App {
             Loading::Done(loaded) => Some(loaded),
             _ => None,
         }
+    }
+
+    /// What is loaded by itself: the first model of the list.
+    pub fn first(&self, role: Role) -> Option<Origin> {
+        self.manifest.of(role).next().cloned().map(Origin::Manifest)
     }
 
     /// What a model made of the text that is in the field now.

@@ -8,7 +8,7 @@ use super::super::dom::{self, Build, by_id};
 use super::super::numbers::{bytes, duration};
 use super::super::stage;
 use super::super::state::{Origin, change, read};
-use super::run::{Run, is_running, state, text};
+use super::run::{Run, is_busy, is_running, state, text};
 use super::{beside, curves, lessons};
 
 /// Milliseconds between two drawings of a run.
@@ -27,7 +27,7 @@ pub fn show_soon() {
 
 /// Buttons, progress, words and curves.
 pub fn show() {
-    let is_running = is_running();
+    let (is_running, is_busy) = (is_running(), is_busy());
     let (state, is_taught, has_student, count, words, steps) = read(|app| {
         let run = app.teach.run.as_ref();
         let is_taught = app.teach.is_taught
@@ -46,11 +46,11 @@ pub fn show() {
     let is_paused = is_running && state == Some(RunState::Paused);
     let is_going = is_running && state.is_some();
     let enable = |id: &str, is_on: bool| by_id::<HtmlButtonElement>(id).set_disabled(!is_on);
-    enable("train-start", has_student && !is_running);
+    enable("train-start", has_student && !is_busy);
     enable("train-pause", is_going);
     enable("train-step", is_going);
     enable("train-stop", is_running);
-    enable("train-reset", is_taught && !is_running);
+    enable("train-reset", is_taught && has_student && !is_busy);
     enable("keep", has_student);
     dom::text("train-pause", if is_paused { "Resume" } else { "Pause" });
     dom::show("train-bar", is_running);
@@ -62,7 +62,7 @@ pub fn show() {
     dom::text("train-words", &if words.is_empty() { ready(count) } else { words });
     // Another device would start with another student.
     let backend = by_id::<Element>("backend");
-    backend.toggle_attribute_with_force("disabled", is_running).expect("a plain attribute name");
+    backend.toggle_attribute_with_force("disabled", is_busy).expect("a plain attribute name");
     curves::show();
     beside::show();
 }

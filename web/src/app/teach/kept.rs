@@ -2,16 +2,16 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Array, Date, Uint8Array};
-use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::spawn_local;
-use web::protocol::{Answer, Command, KeptCommand, KeptStudent, Role};
+use js_sys::{Array, Date, Function, Promise, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web::protocol::{Answer, Command, KeptCommand, KeptStudent, Role, RunState};
 use web::tar;
 use web_sys::{Blob, Element, HtmlInputElement, KeyboardEvent};
 
 use super::super::dom::{self, Build, button, by_id, click, element, fill, listen};
 use super::super::numbers::bytes;
-use super::super::state::{Origin, change, read};
+use super::super::state::{Loading, Origin, change, read};
 use super::super::{models, notice};
 use super::{problem, run, say};
 
@@ -32,11 +32,15 @@ thread_local! {
 pub fn wire() {
     click(&by_id("keep"), keep);
     listen(&by_id::<Element>("keep-name"), "keydown", |event: KeyboardEvent| {
-        if event.key() == "Enter" {
+        if event.key() == "Enter" && !event.is_composing() {
             keep();
         }
     });
-    click(&by_id("go-on"), || spawn_local(go_on()));
+    click(&by_id("go-on"), || {
+        if let Some(run) = unfinished().filter(|_| run::may_leave()) {
+            run::alone(resume(run.id));
+        }
+    });
     click(&by_id("discard"), || {
         unfinished()
             .into_iter()
@@ -49,8 +53,22 @@ fn keep() {
     let typed = field.value().trim().to_owned();
     let name = if typed.is_empty() { read(default_name) } else { typed };
     field.set_value("");
+    if read(|app| app.teach.kept.iter().all(|kept| kept.unfinished.is_some())) {
+        spawn_local(ask_to_stay());
+    }
     let said = format!("Kept as {name}.");
     ask(KeptCommand::Save { name }, said);
+}
+
+/// Asks the browser to delete nothing of this page when the disk is full. Where it says no, what is kept
+/// stays as long as there is room.
+async fn ask_to_stay() {
+    let storage = dom::property(&dom::window().navigator(), "storage");
+    let persist = dom::property(&storage, "persist").dyn_into::<Function>();
+    let answer = persist.ok().and_then(|persist| persist.call0(&storage).ok());
+    if let Some(answer) = answer.and_then(|answer| answer.dyn_into::<Promise>().ok()) {
+        let _ = JsFuture::from(answer).await;
+    }
 }
 
 /// `tiny-student, taught`, with a number if there is one already.
@@ -64,18 +82,25 @@ fn default_name(app: &super::super::state::App) -> String {
 
 /// Asks the worker for something and shows the list that it answers with.
 fn ask(command: KeptCommand, said: impl Into<String>) {
-    let Some(client) = read(|app| app.client.clone()) else { return };
+    let Some(client) = read(|app| app.client.clone()) else { return run::no_worker() };
     let said = said.into();
+    let is_save = matches!(command, KeptCommand::Save { .. });
     spawn_local(async move {
         match client.ask(Command::Kept(command)).answer.await {
             Answer::Kept(kept) => {
-                change(|app| app.teach.kept = kept);
+                change(|app| {
+                    app.teach.kept = kept;
+                    app.teach.is_unkept &= !is_save;
+                });
                 ASKING.take();
                 problem("", None);
                 say(&said);
                 show();
-                // The button is gone; whoever uses keys goes on from the list.
-                dom::focus("#kept");
+                // The button is gone; whoever uses keys goes on from the list, if not from elsewhere by now.
+                let focused = dom::document().active_element();
+                if focused.is_none_or(|element| element.tag_name() == "BODY") {
+                    dom::focus("#kept");
+                }
             }
             Answer::Failed { message, .. } => problem(&format!("{message}."), None),
             _ => {}
@@ -98,10 +123,8 @@ pub fn refresh() {
             _ => return,
         };
         dom::text("kept-note", &note);
-        // A question that is being answered stays.
-        if ASKING.with_borrow(|asking| *asking == Asking::Nothing) {
-            show();
-        }
+        drop(by_id::<Element>("kept").with("aria-busy", false));
+        show();
     });
 }
 
@@ -114,38 +137,58 @@ fn unfinished() -> Option<KeptStudent> {
     read(|app| app.teach.kept.iter().find(|kept| kept.unfinished.is_some()).cloned())
 }
 
-/// Goes on with the unfinished run.
-pub async fn go_on() {
-    let Some(client) = read(|app| app.client.clone()) else { return };
-    // A new worker's list may not have come yet.
+/// The id of the run that was left, as this worker knows it now.
+pub async fn left() -> Option<String> {
+    let client = read(|app| app.client.clone())?;
     if let Answer::Kept(kept) = client.ask(Command::Kept(KeptCommand::List)).answer.await {
         change(|app| app.teach.kept = kept);
     }
-    let Some(KeptStudent { id, .. }) = unfinished() else { return show() };
+    unfinished().map(|run| run.id)
+}
+
+/// Loads the student of a run that was left, and goes on with it.
+pub async fn resume(id: String) {
+    let Some(client) = read(|app| app.client.clone()) else { return run::no_worker() };
     problem("", None);
     match client.ask(Command::Kept(KeptCommand::Load { id })).answer.await {
         Answer::Loaded(loaded) => {
-            change(|app| app.teach.is_taught = true);
+            // One that was put aside goes on with the curves that are there.
+            if read(|app| run::state(app.teach.run.as_ref())) != Some(RunState::MemoryFull) {
+                super::student_leaves();
+            }
+            change(|app| (app.teach.is_taught, app.teach.is_unkept) = (true, true));
             models::adopt(*loaded);
             run::begin(Command::Continue);
         }
         Answer::Failed { message, .. } => {
             problem(&format!("The run cannot go on: {message}. Discard it, or try again."), None);
+            // A new worker has no student yet.
+            if read(|app| app.loaded(Role::Student).is_none()) {
+                models::load(Role::Student).await;
+            }
+            refresh();
         }
         _ => {}
     }
-    show();
 }
 
 /// The list, and the run that waits.
 pub fn show() {
-    let is_running = run::is_running();
-    let waiting = unfinished().filter(|_| !is_running);
+    let is_ready = !run::is_busy()
+        && read(|app| !matches!(app.place(Role::Student).loading, Loading::Under(_)));
+    let waiting = unfinished().filter(|_| is_ready);
     dom::show("unfinished", waiting.is_some());
     if let Some(KeptStudent { name, unfinished: Some((step, of)), .. }) = waiting {
         let words = format!("A run of {name} was left after step {step} of {of}.");
         dom::text("unfinished-words", &words);
     }
+    // A question that is being answered stays.
+    if ASKING.with_borrow(|asking| *asking == Asking::Nothing) {
+        show_rows();
+    }
+}
+
+fn show_rows() {
     let kept = read(|app| app.teach.kept.clone());
     let asking = ASKING.with_borrow(Clone::clone);
     let finished = kept.iter().filter(|kept| kept.unfinished.is_none());
@@ -183,7 +226,7 @@ fn row(kept: &KeptStudent, asking: &Asking) -> Element {
 /// Shows a row's question and goes to its first field.
 fn ask_for(asking: Asking) {
     ASKING.set(asking);
-    show();
+    show_rows();
     dom::focus("#kept .asks");
 }
 
@@ -212,6 +255,7 @@ fn naming(kept: &KeptStudent) -> Element {
     };
     let by_key = rename.clone();
     listen(&field, "keydown", move |event: KeyboardEvent| match event.key().as_str() {
+        _ if event.is_composing() => {}
         "Enter" => by_key(),
         "Escape" => {
             event.stop_propagation();
@@ -240,17 +284,13 @@ fn deletion(kept: &KeptStudent) -> Element {
 }
 
 fn load(kept: KeptStudent) {
-    if run::is_running() {
-        return problem("Stop the run first: it is about the student that is there.", None);
-    }
     let KeptStudent { id, name, .. } = kept;
-    change(|app| app.place_mut(Role::Student).origin = Some(Origin::Kept { id, name }));
-    spawn_local(models::load(Role::Student));
+    models::put(Role::Student, Origin::Kept { id, name });
 }
 
 /// One archive of all files. They are put together by the browser, and none is read here.
 async fn download(kept: KeptStudent) {
-    let Some(client) = read(|app| app.client.clone()) else { return };
+    let Some(client) = read(|app| app.client.clone()) else { return run::no_worker() };
     let asked = client.ask(Command::Kept(KeptCommand::Download { id: kept.id }));
     let request = asked.id;
     let names = match asked.answer.await {

@@ -35,7 +35,7 @@ use super::dom::{self, button, by_id, fill, show, text};
 use super::state::{change, read};
 
 pub use lessons::{add_file, add_unlabelled};
-pub use run::{is_running, is_stepping, refuses};
+pub use run::{is_busy, is_stepping, may_leave};
 
 /// What the page knows about teaching.
 #[derive(Default)]
@@ -52,6 +52,10 @@ pub struct Teach {
     is_drawing: bool,
     /// Whether the student is another than it was when it was loaded.
     is_taught: bool,
+    /// Whether what it was taught last is kept nowhere.
+    is_unkept: bool,
+    /// Whether a run is about to begin, or the student about to change.
+    is_changing: bool,
     /// Students that are kept, as far as they were asked for.
     kept: Vec<KeptStudent>,
     /// The settings that the fields began with.
@@ -76,17 +80,18 @@ pub fn show_text() {
     lessons::show_sources();
 }
 
-fn show_all() {
+/// The whole card.
+pub fn show_all() {
     show_text();
     lessons::show();
     board::show();
     kept::show();
 }
 
-/// A student is on its way to its place: what was taught to the last one is gone.
+/// Another student is in the place, or none: what was taught to the last one is gone.
 pub fn student_leaves() {
     change(|app| {
-        app.teach.is_taught = false;
+        (app.teach.is_taught, app.teach.is_unkept) = (false, false);
         app.places[Role::Former as usize].tagged = None;
     });
     run::leave();
@@ -101,7 +106,7 @@ pub fn student_came(loaded: &Rc<Loaded>) {
     kept::refresh();
 }
 
-/// Whether what was taught is kept nowhere.
+/// Whether the student was taught since it was loaded.
 pub fn is_taught() -> bool {
     read(|app| app.teach.is_taught)
 }

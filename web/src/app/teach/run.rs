@@ -1,9 +1,12 @@
 //! Start, pause, step, stop, reset, and what follows from what a run reports.
 
+use std::future::Future;
+
+use js_sys::Reflect;
 use wasm_bindgen_futures::spawn_local;
 use web::curve::Curve;
 use web::protocol::{Action, Answer, Command, Lesson, Progress, Role, RunState, TrainReport};
-use web_sys::{Element, HtmlTextAreaElement};
+use web_sys::{Element, Event, HtmlTextAreaElement};
 
 use super::super::client::News;
 use super::super::dom::{self, Build, by_id, click, listen};
@@ -73,8 +76,15 @@ pub fn wire() {
     });
     click(&by_id("train-step"), || control(Action::Step));
     click(&by_id("train-stop"), || control(Action::Stop));
-    click(&by_id("train-reset"), || spawn_local(reset()));
-    listen(&by_id::<Element>("teach-text"), "input", |_: web_sys::Event| show());
+    click(&by_id("train-reset"), || alone(reset()));
+    listen(&by_id::<Element>("teach-text"), "input", |_: Event| show());
+    listen(&dom::window(), "beforeunload", |event: Event| {
+        if is_at_stake() {
+            event.prevent_default();
+            // What browsers of before 2024 look at.
+            let _ = Reflect::set(&event, &"returnValue".into(), &true.into());
+        }
+    });
 }
 
 /// What the latest report of a run says.
@@ -87,21 +97,51 @@ pub fn is_running() -> bool {
     read(|app| app.teach.run.as_ref().is_some_and(|run| !run.is_over))
 }
 
+/// Whether nothing else can be begun with the student: a run goes on, or is about to.
+pub fn is_busy() -> bool {
+    read(|app| app.teach.is_changing) || is_running()
+}
+
+/// Does something with the student, unless it is busy; meanwhile it is.
+pub fn alone(work: impl Future<Output = ()> + 'static) {
+    if is_busy() {
+        return;
+    }
+    set_changing(true);
+    spawn_local(async {
+        work.await;
+        set_changing(false);
+    });
+}
+
+fn set_changing(is_changing: bool) {
+    change(|app| app.teach.is_changing = is_changing);
+    show();
+    kept::show();
+}
+
+/// Whether what the student was taught would be gone with it.
+fn is_at_stake() -> bool {
+    read(|app| app.teach.is_unkept && app.client.is_some())
+}
+
 /// Whether one step follows the other, with time for little else between them.
 pub fn is_stepping() -> bool {
     is_running() && read(|app| state(app.teach.run.as_ref()) != Some(RunState::Paused))
 }
 
-/// Whether the student is being taught, so that it cannot make room for `what`; then that is said.
-pub fn refuses(what: &str) -> bool {
-    let is_running = is_running();
-    if is_running {
-        let message = format!(
-            "The student is being taught. Stop the run first, then there is room for {what}."
-        );
-        notice::bad(&message, None);
+/// Whether the student may make room for another one, or for another worker: not while it is taught, and
+/// with what it was taught and is kept nowhere only if the user says so.
+pub fn may_leave() -> bool {
+    if is_busy() {
+        let message =
+            "The student is being taught. Stop the run first, then there is room for another one.";
+        notice::bad(message, None);
+        return false;
     }
-    is_running
+    let question = "What the student was taught is not kept, and would be gone. Go on without it? \
+         “Keep this student” under “Teach it” keeps it.";
+    !is_at_stake() || dom::window().confirm_with_message(question).unwrap_or(true)
 }
 
 /// The text for the teacher to label.
@@ -120,6 +160,12 @@ fn start() {
 }
 
 fn start_anew() {
+    if !is_busy() {
+        begin_new();
+    }
+}
+
+fn begin_new() {
     problem("", None);
     let settings = match settings::chosen() {
         Ok(settings) => settings,
@@ -157,12 +203,11 @@ fn start_anew() {
 }
 
 fn load_and_start() {
-    spawn_local(async {
+    alone(async {
         say("Loading the teacher.");
         change(|app| app.link.compare = true);
-        models::load(Role::Teacher).await;
-        match read(|app| app.loaded(Role::Teacher).is_some()) {
-            true => start_anew(),
+        match models::ready(Role::Teacher).await {
+            true => begin_new(),
             false => problem("The teacher could not be loaded. Its place above says why.", None),
         }
     });
@@ -170,9 +215,10 @@ fn load_and_start() {
 
 /// Sends a run on its way; [`Command::Continue`] goes on with the curves that are there.
 pub fn begin(command: Command) {
-    let Some(client) = read(|app| app.client.clone()) else {
-        return problem("There is no worker. Start it again, see the message at the top.", None);
-    };
+    if is_running() {
+        return;
+    }
+    let Some(client) = read(|app| app.client.clone()) else { return no_worker() };
     let goes_on = command == Command::Continue;
     let asked = client.send(command, &[], heard);
     let request = asked.id;
@@ -188,6 +234,11 @@ pub fn begin(command: Command) {
             ended(answer).await;
         }
     });
+}
+
+/// Nothing can be asked.
+pub fn no_worker() {
+    problem("There is no worker. Start it again, see the message at the top.", None);
 }
 
 fn is_current(request: u32) -> bool {
@@ -212,17 +263,26 @@ fn heard(request: u32, news: News) {
         News::Progress(progress) => change(|app| {
             app.teach.run.iter_mut().for_each(|run| run.progress = Some(progress));
         }),
-        News::Trained(report) => take(*report),
+        News::Trained(report) => {
+            if let Some(said) = &report.message {
+                let message = format!(
+                    "The run goes on, but is not kept: {said}. Leave this tab open until it is over."
+                );
+                problem(&message, None);
+            }
+            take(*report);
+        }
     }
     show_soon();
 }
 
 fn take(report: TrainReport) {
-    let (step, state) = (report.step, report.state);
+    let (step, state, has_learned) = (report.step, report.state, report.loss.is_some());
     let now = dom::since_click().unwrap_or(0.0);
     let (was_taught, is_time) = change(|app| {
         let was_taught = app.teach.is_taught;
         app.teach.is_taught |= step > 0;
+        app.teach.is_unkept |= has_learned;
         let is_free = app.place(Role::Student).tagging.is_none();
         let Some(run) = &mut app.teach.run else { return (was_taught, false) };
         let is_time = step > 0 && is_free && now - run.looked > LOOK || state == RunState::Paused;
@@ -256,7 +316,10 @@ async fn ended(answer: Answer) {
                     "Teaching stopped: {said}. The last good weights are kept. A lower learning rate helps."
                 );
             } else if !said.is_empty() {
-                message = format!("{said}.");
+                message = format!(
+                    "Teaching stopped: {said}. What the student has learned is there: keep it, and \
+                     download it if there is no room."
+                );
             }
         }
         Answer::Failed { message: said, .. } => {
@@ -270,10 +333,14 @@ async fn ended(answer: Answer) {
         }
         _ => {}
     }
-    change(|app| app.teach.run.iter_mut().for_each(|run| run.is_over = true));
+    change(|app| {
+        app.teach.run.iter_mut().for_each(|run| (run.is_over, run.progress) = (true, None));
+    });
     problem(&message, None);
     if is_full {
-        return renew().await;
+        set_changing(true);
+        renew().await;
+        return set_changing(false);
     }
     let words =
         read(|app| app.teach.run.as_ref().and_then(|run| run.report.as_ref()).map(in_words));
@@ -287,10 +354,14 @@ async fn ended(answer: Answer) {
 /// A new worker goes on where one with full memory stopped.
 async fn renew() {
     say("The worker’s memory is full; a new one goes on.");
-    let run = change(|app| app.teach.run.take());
-    backend::renew().await;
-    change(|app| app.teach.run = run);
-    kept::go_on().await;
+    match kept::left().await {
+        Some(run) => backend::renew(Box::pin(kept::resume(run))).await,
+        None => {
+            let message = "The worker’s memory is full, and the run that was put aside is not there. Keep \
+                 the student, then reload the page.";
+            problem(message, None);
+        }
+    }
 }
 
 /// The student as it is shipped, or as it was when its folder was dropped.
@@ -301,13 +372,12 @@ async fn reset() {
     });
     problem("", None);
     if is_kept {
-        change(|app| {
-            let first = app.manifest.of(Role::Student).next().cloned();
-            app.place_mut(Role::Student).origin = first.map(Origin::Manifest);
-        });
-        return models::load(Role::Student).await;
+        return match read(|app| app.first(Role::Student)) {
+            Some(first) => models::load_from(Role::Student, first).await,
+            None => problem("There is no student beside this page.", None),
+        };
     }
-    let Some(client) = client else { return };
+    let Some(client) = client else { return no_worker() };
     match client.ask(Command::Reset).answer.await {
         Answer::Loaded(loaded) => {
             super::student_leaves();
