@@ -38,8 +38,7 @@ function report(state, message = null) {
   const { step, of } = run;
   const scores = { new_f1: null, teacher_f1: null, kept_f1: 1 };
   const loss = step === 0 ? null : 1 / step;
-  const losses = { loss, hard: loss, soft: null };
-  return { trained: { step, of, state, ...losses, ...scores, millis: 5, memory_bytes: 1e7, message } };
+  return { trained: { step, of, state, loss, ...scores, millis: 5, memory_bytes: 1e7, message } };
 }
 
 /// What the next worker must know.
@@ -60,7 +59,7 @@ async function step() {
   } else if (scene === "memory_full" && run.step === 5) {
     await notes.write(5);
     reply(run.id, report("memory_full"));
-  } else if (scene === "crash" && run.step === 5) {
+  } else if (scene === "crash" && run.step === 5 && !run.goesOn) {
     await notes.write(3);
     throw new Error("out of memory");
   } else if (run.step === run.of) {
@@ -85,7 +84,7 @@ async function answer(id, command) {
   const [kind, content] = typeof command === "string" ? [command] : Object.entries(command)[0];
   switch (kind) {
     case "start":
-      return { started: { version: VERSION, backend: content.backend, check_error: 0 } };
+      return { started: { version: VERSION, backend: content.backend } };
     case "load":
       return loaded(content.role, content.model.folder);
     case "tag":
@@ -95,9 +94,19 @@ async function answer(id, command) {
     case "train":
     case "continue":
       if (scene === "refused") return failed("the lesson of line 1 is longer than 128 sub-words");
-      run = { id, step: kind === "train" ? 0 : await notes.read(), of: teaching.steps };
+      if (scene === "newer") return { learned: { step: 1 } };
+      if (scene === "labelling") {
+        run = { id };
+        reply(id, { progress: { stage: "label", done: 3, total: 40 } });
+        return null;
+      }
+      run = { id, step: 0, of: teaching.steps, goesOn: kind === "continue" };
+      if (run.goesOn) run.step = await notes.read();
       reply(id, report("running"));
       setTimeout(step, 20);
+      return null;
+    case "control":
+      reply(run.id, "cancelled");
       return null;
     default:
       return null;

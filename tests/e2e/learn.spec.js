@@ -116,7 +116,8 @@ test("a run that was left is discarded", async ({ play, page }) => {
   await expect(page.locator("#unfinished")).toBeHidden();
   await page.reload();
   await play.idle("student");
-  await expect(page.locator("#kept")).toBeVisible();
+  // The list has come.
+  await expect(page.locator("#kept")).toHaveAttribute("aria-busy", "false");
   await expect(page.locator("#unfinished")).toBeHidden();
 });
 
@@ -126,12 +127,17 @@ test("a taught student is kept, renamed, downloaded, dropped back and deleted", 
   await start(page);
   await finished(page);
   const rows = page.locator("#kept li");
+  // Enter that ends the writing of a letter keeps nothing yet.
+  await page.locator("#keep-name").dispatchEvent("keydown", { key: "Enter", isComposing: true });
   await page.getByRole("button", { name: "Keep this student" }).click();
+  await expect(rows).toHaveCount(1);
   await expect(rows).toContainText("tiny-student, taught");
+  await expect(page.locator("#keep")).toBeFocused();
   await page.getByRole("button", { name: "Rename tiny-student, taught" }).click();
   await page.getByLabel("New name of").fill("Knows Kuel");
   await page.keyboard.press("Enter");
   await expect(rows).toContainText("Knows Kuel");
+  await expect(page.locator("#kept")).toBeFocused();
 
   await page.reload();
   await play.idle("student");
@@ -164,6 +170,134 @@ test("a taught student is kept, renamed, downloaded, dropped back and deleted", 
   await play.drop([["Knows-Kuel.tar", await readFile(archive)]]);
   await expect(page.locator("#student-facts")).toContainText("Knows-Kuel");
   await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
+});
+
+test("what was taught and not kept is not left without a question", async ({ play, page }) => {
+  const asked = [];
+  let isMeant = false;
+  page.on("dialog", (dialog) => {
+    asked.push(dialog.type());
+    return isMeant ? dialog.accept() : dialog.dismiss();
+  });
+  await play.open();
+  await correct(play, page, SENTENCE, CORRECT);
+  await settings(page, { learning_rate: 1e-3 });
+  await start(page);
+  await finished(page);
+  await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
+  const facts = page.locator("#student-facts");
+  const folder = new URL("../fixtures/models/tiny-student/", import.meta.url);
+  const names = ["config.json", "tokenizer.json", "model.safetensors"];
+  const bundle = await Promise.all(
+    names.map(async (name) => [name, await readFile(new URL(name, folder))]),
+  );
+  await play.drop(bundle);
+  await expect.poll(() => asked).toEqual(["confirm"]);
+  await expect(facts).toContainText("tiny-student");
+
+  // The device that computes already is no other one.
+  await page.locator("#backend").selectOption("cpu");
+  await expect(page.locator("#backend-why")).toContainText("Chosen by you: cpu");
+  expect(asked.length).toBe(1);
+  // Closing the tab is asked about too.
+  await page.close({ runBeforeUnload: true });
+  await expect.poll(() => asked).toEqual(["confirm", "beforeunload"]);
+
+  // A student that cannot be loaded takes nothing away.
+  isMeant = true;
+  await play.drop([...bundle.slice(0, 2), ["model.safetensors", "x"]]);
+  await expect(page.locator("#notices")).toContainText("tiny-student stays.");
+  expect(asked.length).toBe(3);
+  await expect(facts).toContainText("tiny-student");
+  await expect.poll(() => marks(page, "#student-marks")).toEqual(AIM);
+  await expect(page.getByRole("button", { name: "Reset the student" })).toBeEnabled();
+
+  // What is kept may go.
+  await page.getByRole("button", { name: "Keep this student" }).click();
+  await expect(page.locator("#kept li")).toContainText("tiny-student, taught");
+  await play.drop(bundle);
+  await expect(facts).toContainText("own model");
+  expect(asked.length).toBe(3);
+});
+
+test("a run that goes on in another tab is not offered here", async ({ play, page, context, server }) => {
+  await long(play, page);
+  await expect.poll(() => steps(page), { timeout: 60_000 }).toBeGreaterThan(11);
+  const other = await context.newPage();
+  await other.goto(server.url);
+  const isListed = (page) =>
+    expect(page.locator("#kept")).toHaveAttribute("aria-busy", "false", { timeout: 60_000 });
+  await isListed(other);
+  await expect(other.locator("#unfinished")).toBeHidden();
+  // A run in the other tab leaves the first one's files alone.
+  await settings(other, { steps: 2000 });
+  await start(other);
+  await expect(other.locator("#teach-problem")).toContainText("is not kept: another tab");
+  await other.getByRole("button", { name: "Stop" }).click();
+  await expect(says(other)).toHaveText(/^Stopped after step/);
+  await expect.poll(() => steps(page)).toBeGreaterThan(0);
+  await page.reload();
+  await isListed(page);
+  await expect(page.locator("#unfinished-words")).toHaveText(/after step \d+ of 2000/);
+});
+
+test("a kept student whose record cannot be read is kept", async ({ play, page }) => {
+  await play.open();
+  await page.evaluate(async () => {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("understudy-1");
+    const kept = await root.getDirectoryHandle("kept");
+    // Both were begun in 2001; one was never whole.
+    for (const [id, file] of [["1000000000000", "kept.json"], ["1000000000001", "config.json"]]) {
+      const folder = await kept.getDirectoryHandle(id, { create: true });
+      const handle = await folder.getFileHandle(file, { create: true });
+      const stream = await handle.createWritable();
+      await stream.write('{"name": "cut');
+      await stream.close();
+    }
+  });
+  await page.reload();
+  const rows = page.locator("#kept li");
+  await expect(rows).toHaveCount(1);
+  await expect(rows).toContainText("a student whose name was lost");
+  await page.getByRole("button", { name: "Rename a student" }).click();
+  await page.getByLabel("New name of").fill("Found again");
+  await page.keyboard.press("Enter");
+  await expect(rows).toContainText("Found again");
+});
+
+test("a run without room for its files goes on, and says what to do", async ({ play, page, server }) => {
+  await play.open();
+  const session = await page.context().newCDPSession(page);
+  const limit = { origin: server.origin, quotaSize: 5000 };
+  await session.send("Storage.overrideQuotaForOrigin", limit);
+  await correct(play, page, SENTENCE, CORRECT);
+  await settings(page, { steps: 2000 });
+  await start(page);
+  const problem = page.locator("#teach-problem");
+  await expect(problem).toContainText("The run goes on, but is not kept: ");
+  await expect(problem).toContainText("there is no room left in this browser; delete a kept student");
+  await expect.poll(() => steps(page)).toBeGreaterThan(2);
+  await page.getByRole("button", { name: "Stop" }).click();
+  await expect(says(page)).toHaveText(/^Stopped after step/);
+  await page.reload();
+  await expect(page.locator("#kept")).toHaveAttribute("aria-busy", "false");
+  await expect(page.locator("#unfinished")).toBeHidden();
+});
+
+test("nothing else begins while the teacher of a run is on its way", async ({ play, page, server }) => {
+  let free;
+  const gate = new Promise((done) => (free = done));
+  server.faults.set("tiny-teacher/model.safetensors", (bytes) => gate.then(() => bytes));
+  await play.open();
+  await page.getByText("Learn from the teacher on new text").click();
+  await page.locator("#teach-text").fill("Grenburg fans left.\nThey came back.\nAda stayed.");
+  await start(page);
+  await page.getByRole("button", { name: "Load the teacher and start" }).click();
+  await expect(page.locator("#train-start")).toBeDisabled();
+  await expect(page.locator("#backend")).toBeDisabled();
+  free();
+  await finished(page);
+  await expect(page.locator("#train-start")).toBeEnabled();
 });
 
 test("a damaged archive is refused", async ({ play, page }) => {

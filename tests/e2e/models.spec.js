@@ -24,7 +24,7 @@ test("the second visit takes the model from the cache", async ({ play, page, ser
 test.describe("offline", () => {
   test.use({ expectedErrors: ["ERR_INTERNET_DISCONNECTED", "ERR_FAILED"] });
 
-  test("a page that was visited works without a network", async ({ play, page, context }) => {
+  test("a page that was visited works without a network", async ({ play, page, context, server }) => {
     await play.open();
     await page.evaluate(() => navigator.serviceWorker.ready);
     await context.setOffline(true);
@@ -32,7 +32,21 @@ test.describe("offline", () => {
     await play.idle("student");
     await play.type("Ralville coach Puthgayn Seskak spoke.");
     await expect(play.marks("student").first()).toBeVisible();
+    await page.goto(`${server.url}index.html?from=elsewhere`);
+    await play.idle("student");
   });
+});
+
+test("kept models that the list no longer names are deleted", async ({ play, page, server }) => {
+  await play.open();
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const kept = () =>
+    page.evaluate(async () => (await (await caches.open("understudy-models-1")).keys()).length);
+  expect(await kept()).toBe(3);
+  server.faults.set("models/manifest.json", () => Buffer.from('{"format": 1, "models": []}'));
+  await page.reload();
+  await expect(page.locator("#notices")).toContainText("There is no model beside this page");
+  await expect.poll(kept).toBe(0);
 });
 
 for (const [fault, message] of [
@@ -65,6 +79,18 @@ for (const [fault, message] of [
     });
   });
 }
+
+test("models that were replaced on the server are found by trying again", async ({ play, page, server }) => {
+  // The list names other weights than those that lie there, until it is written anew.
+  server.faults.set("models/manifest.json", (bytes) =>
+    Buffer.from(bytes.toString().replaceAll(/"sha256": *"[0-9a-f]{12}/g, '"sha256": "000000000000')),
+  );
+  await page.goto(server.url);
+  await expect(page.locator("#student-load")).toContainText("expected 000000000000…");
+  server.faults.clear();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await play.idle("student");
+});
 
 test("a dropped bundle takes the student's place", async ({ play, page }) => {
   await play.open();
@@ -101,6 +127,64 @@ test("one of several students is chosen, and chosen again after a dropped one", 
   await choice.selectOption("tiny-student");
   await expect(page.locator("#student-facts")).toContainText("tiny-student · ");
   await play.idle("student");
+});
+
+/// Holds a file back until it is freed.
+function holdBack(server, name) {
+  let free;
+  const gate = new Promise((done) => (free = done));
+  server.faults.set(name, (bytes) => gate.then(() => bytes));
+  return free;
+}
+
+test("a load that was overtaken does not replace the newer model", async ({ play, page, server }) => {
+  const free = holdBack(server, "tiny-student/model.safetensors");
+  await page.goto(server.url);
+  await expect.poll(() => server.requests.at(-1)).toContain("model.safetensors");
+  await play.drop(await bundle());
+  const facts = page.locator("#student-facts");
+  await expect(facts).toContainText("own model · ");
+  await play.idle("student");
+  free();
+  await play.type("Ralville coach Puthgayn Seskak spoke.");
+  await page.waitForTimeout(1000);
+  await expect(facts).toContainText("own model · ");
+  await expect(page.locator("#student-load")).toBeHidden();
+  await expect(page.locator("#notices .notice")).toHaveCount(0);
+});
+
+test("a teacher that is on its way is not fetched again", async ({ play, page, server }) => {
+  const free = holdBack(server, "tiny-teacher/model.safetensors");
+  await play.open();
+  await page.getByRole("button", { name: "Compare with the teacher" }).click();
+  const weights = () =>
+    server.requests.filter((path) => path.endsWith("tiny-teacher/model.safetensors")).length;
+  await expect.poll(weights).toBe(1);
+  await page.getByRole("button", { name: "Ask the teacher" }).click();
+  await page.waitForTimeout(300);
+  free();
+  await expect(page.locator("#lesson-count")).toHaveText("1 lesson");
+  expect(weights()).toBe(1);
+});
+
+test.describe("a worker", () => {
+  test.use({ expectedErrors: ["404", "ERR_"] });
+
+  test("whose script does not come is said, and can be started again", async ({ play, page, server }) => {
+    server.faults.set("/start_worker.js", "missing");
+    await page.goto(server.url);
+    await expect(page.locator("#notices")).toContainText("its program could not be loaded");
+    await expect(page.locator("#backend-why")).toContainText("Nothing computes");
+    server.faults.clear();
+    await page.getByRole("button", { name: "Try again" }).first().click();
+    await play.idle("student");
+  });
+
+  test("is not needed to say that the page's program does not come", async ({ play, page, server }) => {
+    server.faults.set("/app.js", "missing");
+    await page.goto(server.url);
+    await expect(page.locator("#unsupported")).toContainText("The page could not start");
+  });
 });
 
 test("a bundle without its weights is refused by name", async ({ play, page }) => {
@@ -147,9 +231,12 @@ test("hostile bundles end in a message, and the page goes on", async ({ play, pa
   await play.open();
   for (const [files, message] of cases) {
     await play.drop(files);
-    await expect(page.locator("#student-load")).toContainText(message);
-    await page.getByRole("button", { name: "Use the model of this page" }).click();
+    const notice = page.locator("#notices .notice");
+    await expect(notice).toContainText(message);
+    await expect(notice).toContainText("tiny-student stays.");
+    await expect(page.locator("#student-facts")).toContainText("tiny-student · ");
     await play.idle("student");
+    await notice.getByRole("button", { name: "Dismiss" }).click();
   }
   await play.type("Ralville coach Puthgayn Seskak spoke.");
   await expect(play.marks("student").first()).toBeVisible();
@@ -165,6 +252,31 @@ test("a labelled file is scored by type, for both models", async ({ play, page }
   const rows = page.locator("#scores tbody tr");
   await expect(rows).toHaveCount(5);
   await expect(rows.last()).toContainText("243");
+});
+
+test("another text ends the scoring of a file", async ({ play, page }) => {
+  await play.open();
+  const file = await readFile(new URL("../fixtures/tiny/test.txt", import.meta.url), "utf-8");
+  await play.drop([["test.conll", file.repeat(20)]]);
+  await expect(page.locator("#score-text")).toHaveText("Scoring…");
+  await page.keyboard.press("Escape");
+  await expect(page.locator("#score-text")).toHaveText(/^Not scored\. Open the file again/);
+  await play.drop([["test.conll", file.repeat(20)]]);
+  await expect(page.locator("#score-text")).toHaveText("Scoring…");
+  await play.text.fill("Grenburg fans travelled to Gemora.");
+  await expect(page.locator("#score-card")).toBeHidden();
+  await play.idle("student");
+  await expect(page.locator("#work")).toBeHidden();
+});
+
+test("a labelled file with an odd line, and one that is no UTF-8, are named", async ({ play, page }) => {
+  await play.open();
+  const before = await play.text.inputValue();
+  await play.drop([["odd.conll", "Ada B-PER\nspoke\n"]]);
+  await expect(page.locator("#notices")).toContainText("odd.conll: line 2: expected a word and");
+  await play.drop([["latin.txt", Buffer.from("Ada\nJos\xe9\n", "latin1")]]);
+  await expect(page.locator("#notices")).toContainText("latin.txt: line 2 is not written in UTF-8");
+  await expect(play.text).toHaveValue(before);
 });
 
 test("a dropped text is tagged", async ({ play, page }) => {

@@ -22,7 +22,8 @@ const types = {
   ".wasm": "application/wasm",
 };
 
-/// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes; `aliases` a
+/// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes, which may
+/// take its time; `aliases` a
 /// part of a path to another that holds its files. The models are toys, or with `shipped` those of the page.
 export async function serve(prefix = "/some/where/", { shipped = false } = {}) {
   const faults = new Map();
@@ -45,7 +46,7 @@ export async function serve(prefix = "/some/where/", { shipped = false } = {}) {
       response.writeHead(404).end();
       return;
     }
-    if (typeof fault === "function") bytes = fault(bytes);
+    if (typeof fault === "function") bytes = await fault(bytes);
     if (fault === "corrupt") bytes[bytes.length >> 1] ^= 1;
     const tag = `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
     const headers = {
