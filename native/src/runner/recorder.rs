@@ -237,9 +237,10 @@ fn curve_point(record: &Value) -> Option<CurvePoint> {
     })
 }
 
-/// What was typed, without the folder the binary is in.
+/// What was typed, without the folder the binary is in, and without `--resume`: whoever repeats the run
+/// has nothing to resume.
 fn command_line() -> String {
-    let arguments = std::env::args().skip(1);
+    let arguments = std::env::args().skip(1).filter(|argument| argument != "--resume");
     std::iter::once("understudy".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
