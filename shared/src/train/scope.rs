@@ -5,9 +5,9 @@
 //! such a gradient needs; below the lowest trained parameter nothing is recorded at all.
 //!
 //! LoRA (Hu et al. 2021, arXiv:2106.09685, section 4.1): `W' = W + alpha / rank · A B`, with A from
-//! N(0, 1 / rank²), as Burn's, and B zero, so that training begins at W; on the query and value matrices, which that
-//! paper finds best at equal size (section 7.1). Here the head is trained with them, and
-//! `alpha = 2 · rank`.
+//! N(0, 1 / rank²), as Burn's, and B zero, so that training begins at W; on the query and value
+//! matrices, which that paper finds best at equal size (section 7.1). Here the head is trained with
+//! them, and `alpha = 2 · rank`.
 
 use std::fmt;
 use std::str::FromStr;
