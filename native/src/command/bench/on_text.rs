@@ -34,8 +34,9 @@ const SENTENCES: usize = 64;
 ///
 /// No models that ship.
 pub fn measure(args: &BenchArgs, gemm: f64) -> Result<()> {
-    let load = |role| BundleDir::read(&shipped::find(role)?)?.load(&device::device());
-    let (teacher, student) = (load(Role::Teacher)?, load(Role::Student)?);
+    let read = |role| BundleDir::read(&shipped::find(role)?);
+    let (teacher, files) = (read(Role::Teacher)?, read(Role::Student)?);
+    let (teacher, student) = (teacher.load(&device::device())?, files.load(&device::device())?);
     ensure!(teacher.labels == student.labels, "teacher and student in models/ have other labels");
     let sentences = TextFile::sample()?.first(SENTENCES * args.steps)?;
     let options = ExampleOptions::default();
@@ -76,8 +77,7 @@ pub fn measure(args: &BenchArgs, gemm: f64) -> Result<()> {
     };
     let batch = BatchBudget::Sentences(args.batch_size.unwrap_or(32));
     let config = TrainConfig { batch, ..train_config(soft, args) };
-    let bundle = BundleDir::read(&shipped::find(Role::Student)?)?;
-    let model = bundle.load(&device::device().autodiff())?.model;
+    let model = files.load(&device::device().autodiff())?.model;
     let steps = steps(model, &task, &config)?;
     ensure!(!steps.is_empty(), "--steps {} is too little text: expected more", args.steps);
     let seconds = steps.iter().map(|(seconds, _)| seconds).sum();
