@@ -66,6 +66,7 @@ pub enum Command {
     )]
     Fetch(FetchArgs),
     /// List the graphics adapters, with memory and features, and say which one is taken
+    #[command(after_help = "Example:\n  understudy devices --json")]
     Devices(CommonArgs),
     /// Measure training and forward speed against a plain matrix product
     #[command(

@@ -60,15 +60,20 @@ pub fn read_train(source: &Source) -> Result<Labelled> {
     required(source, &names_in(&source.folder)?, Split::Train)
 }
 
-/// Reads a file, or one split of a folder or of a data set of the hub.
-pub fn read_scored(hub: &Hub, typed: &Path, split: Split) -> Result<Labelled> {
+/// Reads a file, or one split of a folder or of a data set of the hub: `test` where none is named.
+pub fn read_scored(hub: &Hub, typed: &Path, split: Option<Split>) -> Result<Labelled> {
     let ending = typed.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let is_id = typed.to_str().is_some_and(Hub::is_id);
     if !typed.is_dir() && (ENDINGS.contains(&ending) || typed.exists() || !is_id) {
+        ensure!(
+            split.is_none(),
+            "--split with the file {}: expected the folder it lies in, or no --split",
+            typed.display()
+        );
         return read_labelled(typed);
     }
     let source = hub.data(typed, files_of)?;
-    required(&source, &names_in(&source.folder)?, split)
+    required(&source, &names_in(&source.folder)?, split.unwrap_or(Split::Test))
 }
 
 /// Adds `copies` of each sentence with other entities of the same types.
@@ -107,8 +112,12 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
     let mut open = vec![(String::new(), 0)];
     while let Some((inside, depth)) = open.pop() {
         let path = folder.join(&inside);
-        let entries = fs::read_dir(&path);
-        let entries = entries.with_context(|| format!("cannot read {}", path.display()))?;
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            // Such as the `lost+found` of a disk.
+            Err(_) if depth > 0 => continue,
+            Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
+        };
         for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let name = if inside.is_empty() { name } else { format!("{inside}/{name}") };

@@ -21,10 +21,9 @@ use crate::progress::print_line;
 pub use guard::{Fault, inject_fault, retry};
 
 /// What `--device` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// A real GPU if there is one, else the CPU.
-    #[default]
     Auto,
     /// The best GPU, if need be a software adapter; or that of a number in `understudy devices`.
     Gpu(Option<usize>),
@@ -101,31 +100,34 @@ pub fn adapters() -> Vec<Adapter> {
 /// Whether this program can compute on a GPU.
 pub const HAS_GPU: bool = cfg!(feature = "gpu");
 
-/// Chooses the device of this process, and says which one and why.
+/// Chooses the device of this process, says which one and why, and gives the reason where there is one.
 ///
 /// # Errors
 ///
 /// An adapter that is asked for and not there, or that cannot be opened.
-pub fn choose(wanted: Wanted, quiet: bool) -> Result<()> {
+pub fn choose(wanted: Wanted, quiet: bool) -> Result<String> {
     let (adapter, why) = pick(wanted, adapters)?;
     let (chosen, why) = match &adapter {
         None => (cpu(), why.to_owned()),
         Some(adapter) => match (open(adapter), wanted) {
             (Ok(chosen), _) => (chosen, why.to_owned()),
-            (Err(error), Wanted::Auto) => {
-                (cpu(), format!("; a GPU could not be opened: {error:#}"))
-            }
+            (Err(error), Wanted::Auto) => (cpu(), format!("a GPU could not be opened: {error:#}")),
             (Err(error), _) => {
                 return Err(error.context("--device gpu: expected an adapter that opens, or cpu"));
             }
         },
     };
     if !quiet {
-        print_line(&format!("device: {}{why}", chosen.name));
+        print_line(&format!("device: {}{}", chosen.name, behind(&why)));
     }
     // A second choice cannot happen: a process runs one command.
     let _ = CHOSEN.set(chosen);
-    Ok(())
+    Ok(why)
+}
+
+/// A reason behind what it is one for.
+pub fn behind(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!("; {why}") }
 }
 
 #[cfg(feature = "gpu")]
@@ -149,7 +151,7 @@ fn pick(
     }
     if !HAS_GPU {
         let why = match wanted {
-            Wanted::Auto => "; this program was built without the feature `gpu`",
+            Wanted::Auto => "this program was built without the feature `gpu`",
             _ => bail!(
                 "--device gpu: this program was built without the feature `gpu`; expected a build \
                  without --no-default-features, or --device cpu"
@@ -163,15 +165,15 @@ fn pick(
     match wanted {
         Wanted::Auto if first_is_real => Ok((Some(found.swap_remove(0)), "")),
         Wanted::Auto if count > 0 => {
-            Ok((None, "; no adapter is a graphics card (`understudy devices`)"))
+            Ok((None, "no adapter is a graphics card (`understudy devices`)"))
         }
-        Wanted::Auto => Ok((None, "; no GPU was found (`understudy devices`)")),
+        Wanted::Auto => Ok((None, "no GPU was found (`understudy devices`)")),
         Wanted::Gpu(None) if count == 0 => bail!(
             "--device gpu: no adapter was found; expected a driver for Vulkan, Metal or DirectX 12, \
              or --device cpu"
         ),
         Wanted::Gpu(None) => {
-            let why = if first_is_real { "" } else { "; not a graphics card, for there is none" };
+            let why = if first_is_real { "" } else { "not a graphics card, for there is none" };
             Ok((Some(found.swap_remove(0)), why))
         }
         Wanted::Gpu(Some(number)) if number < count => Ok((Some(found.swap_remove(number)), "")),

@@ -6,7 +6,7 @@ mod precision;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::data::batch::BatchBudget;
 use understudy_shared::data::example::{Example, ExampleOptions};
@@ -16,8 +16,9 @@ use understudy_shared::infer::teacher::{TeacherLogits, cache_key, teacher_key};
 
 use crate::bundle_dir::BundleDir;
 use crate::progress::Progress;
+use crate::stop::Stopped;
 use crate::text_file::TextFile;
-use crate::{device, runner, store};
+use crate::{device, stop, store};
 use precision::Reader;
 
 /// Examples in a file of logits.
@@ -63,9 +64,14 @@ pub struct Labelling<'a> {
     shard: Shard,
     progress: Progress,
     counts: Counts,
+    /// Whether logits that cannot be kept are an error.
+    must_keep: bool,
     can_keep: bool,
     quiet: bool,
 }
+
+/// A file of logits, and where things are in it.
+type Stored = (PathBuf, ChunkLayout);
 
 /// What came of labelling.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,12 +93,14 @@ impl Counts {
     }
 }
 
-/// A labelled chunk.
+/// A labelled chunk on disk.
 pub struct Labelled {
     /// The teacher's logits.
     pub logits: TeacherLogits,
-    /// Its file and where things are in it, if it could be kept.
-    pub stored: Option<(PathBuf, ChunkLayout)>,
+    /// Its file.
+    pub path: PathBuf,
+    /// Where things are in it.
+    pub layout: ChunkLayout,
 }
 
 impl<'a> Labelling<'a> {
@@ -121,9 +129,15 @@ impl<'a> Labelling<'a> {
             shard,
             progress,
             counts,
+            must_keep: false,
             can_keep: true,
             quiet,
         })
+    }
+
+    /// With logits that cannot be kept as an error, for they are all that is wanted.
+    pub fn or_fail(self) -> Self {
+        Self { must_keep: true, ..self }
     }
 
     /// Where the logits are.
@@ -140,39 +154,44 @@ impl<'a> Labelling<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Labelling::label_text`]'s; logits that cannot be kept are told and not an error.
+    /// An interruption: the chunks that were finished are kept. Logits that cannot be kept are told, and
+    /// are an error after [`Labelling::or_fail`] alone.
     pub fn label(&mut self, examples: &[Example]) -> Result<TeacherLogits> {
         let mut logits = TeacherLogits::empty(self.teacher.labels.len());
         for chunk in examples.chunks(CHUNK) {
-            if let Some(labelled) = self.chunk(chunk)? {
-                logits.append(&labelled.logits);
+            if let Some((labelled, _)) = self.chunk(chunk)? {
+                logits.append(&labelled);
             }
         }
         Ok(logits)
     }
 
-    /// Labels a text file chunk by chunk, and gives `sink` each chunk.
+    /// Labels a text file chunk by chunk, and gives `sink` each chunk. A text is learned from its chunks
+    /// on disk, so here they are kept or nothing is.
     ///
     /// # Errors
     ///
-    /// When the text cannot be read, or it was interrupted: the chunks that were finished are kept.
+    /// A text that cannot be read, logits that cannot be kept, or an interruption: the chunks that were
+    /// finished are kept.
     pub fn label_text(
         &mut self,
         file: &TextFile,
         options: &ExampleOptions,
-        mut sink: impl FnMut(&[Example], Labelled) -> Result<()>,
+        mut sink: impl FnMut(&[Example], Labelled),
     ) -> Result<()> {
+        self.must_keep = true;
         for chunk in file.chunks(CHUNK, &self.teacher.tokenizer, options)? {
             let chunk = chunk?;
-            if let Some(labelled) = self.chunk(&chunk)? {
-                sink(&chunk, labelled)?;
-            }
+            let Some((logits, stored)) = self.chunk(&chunk)? else { continue };
+            let (path, layout) = stored.context("a chunk of text that is not kept")?;
+            sink(&chunk, Labelled { logits, path, layout });
         }
         Ok(())
     }
 
-    /// The logits of a chunk: found, or computed and left on disk; `None` if it is another part's.
-    fn chunk(&mut self, chunk: &[Example]) -> Result<Option<Labelled>> {
+    /// The logits of a chunk, found, or computed and left on disk, and where they are if they could be
+    /// kept; `None` if it is another part's.
+    fn chunk(&mut self, chunk: &[Example]) -> Result<Option<(TeacherLogits, Option<Stored>)>> {
         let number = self.counts.seen;
         self.counts.seen += 1;
         if number % self.shard.count != self.shard.index {
@@ -184,22 +203,28 @@ impl<'a> Labelling<'a> {
         if let Some((logits, layout)) = self.read(&path, chunk) {
             self.counts.found += 1;
             self.progress.skip(sentences(chunk));
-            return Ok(Some(Labelled { logits, stored: Some((path, layout)) }));
+            return Ok(Some((logits, Some((path, layout)))));
         }
         let Some(logits) = self.compute(chunk)? else {
-            bail!(
+            return Err(Stopped(format!(
                 "stopped while the teacher labelled the text; {} chunks are in {}, and the same \
                  command goes on from there",
                 self.counts.found + self.counts.kept,
                 self.folder.display()
-            );
+            ))
+            .into());
         };
         let mut stored = None;
-        if self.can_keep {
+        if self.can_keep || self.must_keep {
             match self.keep(&path, chunk, &logits) {
                 Ok(layout) => {
                     self.counts.kept += 1;
                     stored = Some((path, layout));
+                }
+                Err(error) if self.must_keep => {
+                    let why = "the teacher's logits cannot be kept; expected a --cache folder that can \
+                               be written";
+                    return Err(error.context(why));
                 }
                 // Without the cache the next run labels again.
                 Err(error) => {
@@ -208,7 +233,7 @@ impl<'a> Labelling<'a> {
                 }
             }
         }
-        Ok(Some(Labelled { logits, stored }))
+        Ok(Some((logits, stored)))
     }
 
     fn read(&self, path: &Path, chunk: &[Example]) -> Option<(TeacherLogits, ChunkLayout)> {
@@ -228,7 +253,7 @@ impl<'a> Labelling<'a> {
 
     /// The logits of a chunk; `None` where it was interrupted before the end.
     fn compute(&mut self, chunk: &[Example]) -> Result<Option<TeacherLogits>> {
-        let stop = runner::stop_flag();
+        let stop = stop::flag();
         let pad = self.teacher.config.pad_token_id;
         let (progress, reader) = (&mut self.progress, &mut self.reader);
         let mut counted = 0;

@@ -16,10 +16,13 @@ mod reading;
 mod report;
 mod runner;
 mod shipped;
+mod stop;
 mod store;
 mod text_file;
 
 use std::process::ExitCode;
+
+use progress::print_line;
 
 /// Training frees and asks for the same large buffers every step; an allocator that keeps them is
 /// twice as fast as one that returns them to the kernel.
@@ -32,8 +35,12 @@ fn main() -> ExitCode {
     match preset_file::parse(typed).and_then(command::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if command::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<stop::Stopped>() => {
+            print_line(&format!("{error:#}"));
+            ExitCode::from(stop::EXIT)
+        }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            print_line(&format!("error: {error:#}"));
             ExitCode::from(2)
         }
     }

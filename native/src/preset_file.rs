@@ -188,6 +188,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_preset_switches_on_can_be_switched_off() -> Result<()> {
+        let no_decay =
+            |flags: &str| Ok::<_, anyhow::Error>(parsed(flags)?.train.no_decay_on_bias_and_norm);
+        assert!(no_decay("--preset conll2003")? && no_decay("--no-decay-on-bias-and-norm")?);
+        assert!(
+            !no_decay("--preset conll2003 --no-decay-on-bias-and-norm=false")? && !no_decay("")?
+        );
+        Ok(())
+    }
+
+    #[test]
     fn typed_flags_override_the_preset_wherever_they_stand() -> Result<()> {
         for flags in
             ["--preset seed --epochs 2 --alpha 0.7", "--alpha=0.7 --epochs=2 --preset=seed"]

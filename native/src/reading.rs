@@ -9,7 +9,7 @@ use understudy_shared::model::TokenClassifier;
 use understudy_shared::train::evaluate::{Evaluation, LabelledSet, evaluate};
 
 use crate::progress::Progress;
-use crate::{device, runner};
+use crate::{device, stop};
 
 /// How a set is read.
 pub struct Reading<'a> {
@@ -30,7 +30,7 @@ impl Reading<'_> {
         set: &LabelledSet,
         pad_token_id: u32,
     ) -> Option<(Evaluation, f64)> {
-        let stop = runner::stop_flag();
+        let stop = stop::flag();
         let mut progress = Progress::count(self.quiet, self.label, set.examples.len());
         let model = model.clone().with_feed(device::feed());
         let mut subwords = 0;

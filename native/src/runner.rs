@@ -5,8 +5,6 @@ mod recorder;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::module::Module;
@@ -28,9 +26,9 @@ use crate::cli::TrainArgs;
 use crate::dataset::{self, Splits};
 use crate::device;
 use crate::hub::Origin;
-use crate::progress::print_line;
 pub use crate::report::Compared;
 use crate::report::FileHash;
+use crate::stop::Stopped;
 use crate::store::{self, LogFile, RUN_CONFIG, RunFolder};
 pub use outcome::Outcome;
 use recorder::Recorder;
@@ -122,24 +120,6 @@ pub fn describe(config: &BertConfig) -> String {
     )
 }
 
-/// Set by Ctrl-C or SIGTERM; a second one ends the process at once.
-pub fn stop_flag() -> Arc<AtomicBool> {
-    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    let install = || {
-        let flag = Arc::new(AtomicBool::new(false));
-        let raised = Arc::clone(&flag);
-        // Where no handler can be set, Ctrl-C ends the process, and the last checkpoint is there.
-        let _ = ctrlc::set_handler(move || {
-            if raised.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-            print_line("stopping as soon as nothing is lost; once more stops at once");
-        });
-        flag
-    };
-    Arc::clone(FLAG.get_or_init(install))
-}
-
 /// Trains `model`, on a device with autodiff and with its first weights, from the start or from the
 /// last checkpoint, writes the report, and gives what is to be said.
 pub fn train(job: Job<'_>, model: Trainee) -> Result<Outcome> {
@@ -215,11 +195,9 @@ fn attempt(
     })?;
     if ending == Ending::Stopped {
         drop(recorder);
-        print_line(&format!(
-            "stopped at step {} of {steps}; continue with the same command and --resume",
-            state.progress.step
-        ));
-        std::process::exit(130);
+        let step = state.progress.step;
+        let how = "continue with the same command and --resume";
+        return Err(Stopped(format!("stopped at step {step} of {steps}; {how}")).into());
     }
     drop(state);
     recorder.finish(snapshot)

@@ -40,7 +40,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// That nothing is in the place of a new folder.
+/// That nothing is in the place of a new folder, and that one can be swapped in there.
 pub fn expect_new(folder: &Path) -> Result<()> {
     let is_empty = !folder.exists()
         || folder.is_dir()
@@ -50,7 +50,13 @@ pub fn expect_new(folder: &Path) -> Result<()> {
         "{} is there already; expected a new or empty folder: name another, or remove it",
         folder.display()
     );
-    Ok(())
+    folder::check_swap(folder).with_context(|| {
+        format!(
+            "cannot put a folder in the place of {}; expected a place that can be written, such as a new \
+             folder inside it",
+            folder.display()
+        )
+    })
 }
 
 /// Replaces the content of `path`, or leaves it as it was when this returns an error.
@@ -95,9 +101,15 @@ pub fn write_atomic_with(
 
 /// Creates the file, locked for as long as the handle lives, and syncs it.
 fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let create = || OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = create()?;
     // A file system without locks only loses the sweep of abandoned temporary files.
-    file.try_lock().ok();
+    file.lock().ok();
+    // Before it was locked, another process may have taken it for abandoned and swept it.
+    if !path.exists() {
+        file = create()?;
+        file.lock().ok();
+    }
     write(&mut file)?;
     file.sync_all()?;
     Ok(file)
@@ -111,7 +123,11 @@ fn remove_abandoned(path: &Path) {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let temporary = name.starts_with(&*prefix) && name.ends_with(".tmp");
-        if temporary && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        // The lock is held until it is removed, so that its writer, if there is one, sees it go.
+        if temporary
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
             fs::remove_file(entry.path()).ok();
         }
     }

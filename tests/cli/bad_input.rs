@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::tempdir;
 
-use super::{SMALL_STUDENT, run, small_base, small_data, tiny};
+use super::{SMALL_STUDENT, command, run, small_base, small_data, tiny};
 
 /// Runs a command that must fail with exactly one line on stderr that holds `expected`.
 fn check(dir: &Path, arguments: &str, expected: &str) {
@@ -100,7 +100,7 @@ fn a_label_set_that_differs_from_the_teachers() {
     check(
         dir.path(),
         &arguments,
-        "valid.txt: sentence 1 has the tag `B-ANIMAL`, which the teacher",
+        "valid.txt: sentence 1, word 1: tag `B-ANIMAL` is not in the label set; expected one of O, B-PER",
     );
 }
 
@@ -311,6 +311,51 @@ fn settings_out_of_range() {
     }
 }
 
+#[test]
+fn a_split_of_a_file() {
+    let dir = tempdir().expect("a folder");
+    let arguments = "evaluate --model {tiny}/teacher --data {tiny}/test.txt --split valid";
+    check(dir.path(), arguments, "expected the folder it lies in, or no --split");
+    let arguments = "evaluate --model {tiny}/teacher --data {tiny} --max-length 4000";
+    check(dir.path(), arguments, "--max-length 4000: expected 3 to");
+}
+
+/// What a teacher labels is kept or is an error with its cause, before more is computed.
+#[test]
+fn logits_that_cannot_be_kept() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    fs::write(dir.join("file"), "").expect("written");
+    let label = "label --teacher {tiny}/teacher --cache {dir}/file/cache --quiet --";
+    let expected = "expected a --cache folder that can be written: cannot create";
+    check(dir, &format!("{label}text {{tiny}}/unlabelled.txt"), expected);
+    check(dir, &format!("{label}data {{dir}}/data"), expected);
+    let student = small_run().replace("--cache {dir}/cache", "--cache {dir}/file/cache");
+    check(dir, &format!("{student} --text {{tiny}}/unlabelled.txt"), expected);
+    assert!(!dir.join("run").exists());
+    // Labelled text is learned from in memory.
+    assert!(run(dir, &student).status.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_whose_name_is_no_text_and_a_report_that_is_none() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    let odd = std::ffi::OsStr::from_bytes(b"odd-\xe9");
+    let mut command = command(dir, &small_run().replace("--out {dir}/run", "--json"));
+    let output = command.arg("--out").arg(dir.join(odd)).output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let best = dir.join(odd).join("best");
+    fs::rename(best, dir.join("best")).expect("renamed");
+    fs::write(dir.join("best/report.json"), "[]").expect("written");
+    let output = run(dir, "export --model {dir}/best --out {dir}/small");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk() {
@@ -340,7 +385,7 @@ fn a_disk_that_is_full_at_the_next_checkpoint() {
     super::interruption::interrupt_in(dir, "run", &started, "-KILL", 2);
     let checkpoint = dir.join("run/checkpoint.safetensors");
     let before = fs::read(&checkpoint).expect("a checkpoint");
-    let mut command = super::command(dir, &format!("{arguments} --resume"));
+    let mut command = command(dir, &format!("{arguments} --resume"));
     let program = command.get_program().to_owned();
     let rest: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
     command = std::process::Command::new("sh");

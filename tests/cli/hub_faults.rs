@@ -129,6 +129,14 @@ fn a_repository_that_is_private_or_gated() {
         message.contains("owner/tagger is gated; expected its terms to be accepted"),
         "{message}"
     );
+    // The hub lets everybody see which files there are.
+    let (dir, mirror) = setup();
+    mirror.fault("config.json", Fault::Status(401, "GatedRepo"));
+    let message = failure(dir.path(), &mirror, FETCH);
+    assert!(
+        message.contains("owner/tagger is gated; expected its terms to be accepted"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use super::{SMALL_STUDENT, command, run, small_data, stdout};
+use super::{SMALL_STUDENT, command, run, small_data, stdout, tiny};
 
 fn arguments(out: &str) -> String {
     format!(
@@ -67,6 +67,54 @@ fn a_killed_run_continues_to_the_same_losses_and_weights() {
     let weights =
         |name: &str| std::fs::read(dir.join(name).join("best/model.safetensors")).expect("weights");
     assert!(weights("cut") == weights("whole"));
+}
+
+/// Under `nohup` a run outlives its terminal; without, it stops with a checkpoint.
+#[cfg(unix)]
+#[test]
+fn a_hangup_is_ignored_where_it_was() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    small_data(dir);
+    assert_eq!(interrupt(dir, &arguments("cut"), "-HUP", 3), Some(130));
+    let program = env!("CARGO_BIN_EXE_understudy");
+    let arguments = arguments("kept").replace("{tiny}", &tiny().to_string_lossy());
+    let arguments = arguments.replace("{dir}", &dir.to_string_lossy());
+    let script = format!("trap '' HUP; exec {program} {arguments}");
+    let mut child = std::process::Command::new("sh");
+    let mut child = child.arg("-c").arg(script).spawn().expect("it starts");
+    while steps(&dir.join("kept")).len() < 3 {
+        assert!(child.try_wait().expect("asked").is_none(), "it ended too early");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill").args(["-HUP", &pid]).status();
+    assert!(sent.expect("kill runs").success());
+    assert!(child.wait().expect("it ends").success());
+}
+
+/// While the teacher labels there is no run yet, but what stops is no failure either.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_while_the_teacher_labels_exits_with_130() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    let text = std::fs::read_to_string(tiny().join("unlabelled.txt")).expect("a text");
+    std::fs::write(dir.join("text"), text.repeat(100)).expect("written");
+    let label = "label --teacher {tiny}/teacher --text {dir}/text --cache {dir}/cache";
+    let mut child = command(dir, label);
+    let mut child = child.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    while !dir.join("cache").is_dir() {
+        assert!(child.try_wait().expect("asked").is_none(), "it ended too early");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("the same command goes on") && !said.contains("error"), "{said}");
+    stdout(dir, label);
 }
 
 #[cfg(unix)]

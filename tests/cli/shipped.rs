@@ -105,6 +105,22 @@ fn without_any_word_the_text_is_that_in_the_program() {
     }
 }
 
+/// A copy that cannot be made hides nothing of what was trained.
+#[test]
+fn a_student_without_its_copy_is_announced() {
+    let dir = project();
+    let dir = dir.path();
+    // Where the new folder would be built lies a file.
+    fs::write(dir.join("models/.my-student-a-teacher.understudy-new"), "").expect("written");
+    let arguments =
+        format!("distill --text {{tiny}}/unlabelled.txt --epochs 1 {PART} --out a-teacher");
+    let output = within(dir, &arguments);
+    let (said, printed) = (stderr(&output), String::from_utf8_lossy(&output.stdout).into_owned());
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("no copy in eight bits for the page: "), "{said}");
+    assert!(printed.contains("bundle  a-teacher/best") && !printed.contains("trunk serve"));
+}
+
 #[test]
 fn an_interrupted_student_of_text_alone_goes_on() {
     let dir = project();
@@ -121,10 +137,9 @@ fn an_interrupted_student_of_text_alone_goes_on() {
     }
     running.kill().ok();
     running.wait().expect("ended");
-    if !dir.join("cut/report.json").is_file() {
-        let rest = within(dir, &format!("{arguments} --out cut --resume"));
-        assert!(rest.status.success(), "{}", stderr(&rest));
-    }
+    assert!(!dir.join("cut/report.json").is_file(), "it ended before it was killed");
+    let rest = within(dir, &format!("{arguments} --out cut --resume"));
+    assert!(rest.status.success(), "{}", stderr(&rest));
     let losses = |out: &str| -> Vec<f64> {
         let records = log(out);
         let records =
@@ -151,7 +166,7 @@ fn what_does_not_fit_is_told() {
     fs::write(dir.join("models/small-teacher/model.safetensors"), "version").expect("written");
     check("distill --quiet", "model.safetensors: 7 bytes, expected ");
     fs::write(dir.join("models/manifest.json"), "{}").expect("written");
-    check("tag Ada", "manifest.json: expected a list of models; remove the file");
+    check("tag Ada", "manifest.json: expected a list of models, as `understudy models DIR` writes it");
 }
 
 #[test]

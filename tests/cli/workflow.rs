@@ -1,6 +1,6 @@
 //! What works: every command on a tiny model, and the files it leaves.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -11,8 +11,19 @@ use super::{SMALL_STUDENT, command, json, run, small_base, small_data, stdout, t
 #[test]
 fn every_command_has_help_with_an_example() {
     let dir = tempdir().expect("a folder");
-    for name in ["finetune", "distill", "label", "factorize", "export", "evaluate", "tag", "bench"]
-    {
+    for name in [
+        "finetune",
+        "distill",
+        "label",
+        "factorize",
+        "export",
+        "evaluate",
+        "tag",
+        "models",
+        "fetch",
+        "devices",
+        "bench",
+    ] {
         let text = stdout(dir.path(), &format!("{name} --help"));
         assert!(text.contains("Example"), "{name}");
         assert!(text.contains(&format!("understudy {name}")), "{name}");
@@ -352,9 +363,9 @@ fn labelled_parts_are_found_together() {
     assert_eq!(part("1/1")["found"], 2);
     let arguments =
         format!("distill --teacher {{tiny}}/teacher {text} --out {{dir}}/run {SMALL_STUDENT}");
-    let said = run(dir, &arguments);
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("teacher logits: from"), "{said}");
+    let output = run(dir, &arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("teacher logits: from"), "{said}");
 }
 
 /// The words of a line of shell, quotes taken off, up to a redirection.
@@ -417,4 +428,27 @@ fn bench_prints_throughput_and_a_ratio() {
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(rows.len(), 3);
     assert!(rows[2]["gemm_fraction"].as_f64().is_some_and(|fraction| fraction > 0.0));
+}
+
+/// A program that writes a line and waits for its entities gets them, and what stands before a line that is no
+/// text is tagged.
+#[test]
+fn a_line_from_a_pipe_is_answered_at_once() {
+    let dir = tempdir().expect("a folder");
+    let mut child = command(dir.path(), "tag --model {tiny}/teacher --json");
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
+    let stdin = child.stdin.as_mut().expect("its stdin");
+    for text in ["Ada", "one\r", ""] {
+        writeln!(stdin, "{text}").expect("written");
+        let line = lines.next().expect("a line").expect("text");
+        let answer: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(answer["text"], text.trim_end());
+    }
+    stdin.write_all(b"two\nthree\n\xff\nfour\n").expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("stdin, line 6: expected UTF-8"), "{said}");
+    assert_eq!(lines.map_while(Result::ok).count(), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::{CommonArgs, DeviceArgs};
 use crate::labelling::Shard;
@@ -195,8 +195,9 @@ pub struct TrainArgs {
     /// Weight decay of AdamW [default: 1e-6]
     #[arg(long)]
     pub weight_decay: Option<f64>,
-    /// No decay on biases and LayerNorm (the reference decays all alike)
-    #[arg(long)]
+    /// No decay on biases and LayerNorm (the reference decays all alike); =false undoes a preset's
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, hide_possible_values = true,
+          value_name = "BOOL", default_value = "false", default_missing_value = "true")]
     pub no_decay_on_bias_and_norm: bool,
     /// Largest norm of all gradients together; 0 = no clipping [default: 3]
     #[arg(long)]

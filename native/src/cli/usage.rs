@@ -21,18 +21,18 @@ pub struct EvaluateArgs {
     /// Labelled file (columns as CoNLL's, .jsonl or .parquet), or a folder or a data set of the hub
     #[arg(long, value_name = "FILE|DIR|ID")]
     pub data: PathBuf,
-    /// Which split of a folder or of a data set of the hub
-    #[arg(long, value_enum, default_value = "test")]
-    pub split: Split,
+    /// Which split of a folder or of a data set of the hub [default: test]
+    #[arg(long, value_enum)]
+    pub split: Option<Split>,
     /// Write `token gold predicted` lines that conlleval reads
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
     /// How labels are decided
     #[command(flatten)]
     pub decoding: DecodingArgs,
-    /// Longest window in sub-words
-    #[arg(long, default_value_t = 128)]
-    pub max_length: usize,
+    /// Longest window in sub-words [default: 128, or what the model can read if that is less]
+    #[arg(long)]
+    pub max_length: Option<usize>,
     /// Where to compute
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -144,6 +144,10 @@ pub struct FactorizeArgs {
     /// Folder of the model, an encoder or a tagger with a dense token table, or its id on the hub
     #[arg(long, value_name = "DIR|ID")]
     pub model: PathBuf,
+    /// Names of the model's labels, one a line in the order of their ids, where its config.json has
+    /// LABEL_0 and the like or other names
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
     /// Columns of the first factor, rows of the second
     #[arg(long, default_value_t = 64)]
     pub rank: usize,

@@ -11,8 +11,9 @@ use crate::device::{self, Adapter, Wanted};
 pub fn run(args: &CommonArgs) -> Result<()> {
     let adapters = device::adapters();
     if args.json {
-        device::choose(Wanted::Auto, true)?;
-        return print(&json!({ "auto": device::name(), "adapters": adapters }).to_string());
+        let why = device::choose(Wanted::Auto, true)?;
+        let report = json!({ "auto": device::name(), "why": why, "adapters": adapters });
+        return print(&report.to_string());
     }
     for (number, adapter) in adapters.iter().enumerate() {
         print(&row(number, adapter))?;
@@ -22,8 +23,8 @@ pub fn run(args: &CommonArgs) -> Result<()> {
     } else if adapters.is_empty() {
         print("no adapter for Vulkan, Metal or DirectX 12")?;
     }
-    device::choose(Wanted::Auto, true)?;
-    print(&format!("--device auto takes: {}", device::name()))
+    let why = device::choose(Wanted::Auto, true)?;
+    print(&format!("--device auto takes: {}{}", device::name(), device::behind(&why)))
 }
 
 fn row(number: usize, adapter: &Adapter) -> String {

@@ -5,7 +5,7 @@ mod text_alone;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::module::Module;
 use serde_json::Value;
 use understudy_shared::checkpoint::bundle::Bundle;
@@ -13,7 +13,6 @@ use understudy_shared::compress::frequency::TokenCounts;
 use understudy_shared::compress::student_fit::{check_embeddings, check_layers};
 use understudy_shared::compress::student_init::{init_embeddings, init_layers};
 use understudy_shared::data::example::{Example, ExampleOptions};
-use understudy_shared::data::label::LabelSet;
 use understudy_shared::model::{BertConfig, TokenClassifier};
 use understudy_shared::train::plan::total_steps;
 use understudy_shared::train::trainee::Trainee;
@@ -22,7 +21,7 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::{DistillArgs, DtypeName, ExportArgs, InitName};
 use crate::command::export;
 use crate::corpus::Corpus;
-use crate::dataset::{self, Splits};
+use crate::dataset;
 use crate::hub::{Hub, Source};
 use crate::labelling::{Labelling, Shard};
 use crate::progress::print_line;
@@ -71,9 +70,9 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     let quiet = args.train.common.quiet;
     let (runner::Prepared { train, dev, test }, teacher_speed) = match splits {
         Some(splits) => {
-            check_labels(&splits, &teacher.labels, &source.folder)?;
-            let prepared = runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options)?;
-            (prepared, None)
+            let prepared = runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options);
+            let whose = || format!("with the labels of the teacher {}", source.folder.display());
+            (prepared.with_context(whose)?, None)
         }
         None => {
             greet(args, &source, &texts);
@@ -123,8 +122,12 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         origins: [source.origin, data.and_then(|data| data.origin)].into_iter().flatten().collect(),
     };
     let outcome = runner::train(job, model)?;
+    // What was trained is announced whatever comes of its copy.
     let page = match args.teacher {
-        None => for_the_page(args, &source.folder)?,
+        None => for_the_page(args, &source.folder).unwrap_or_else(|error| {
+            print_line(&format!("no copy in eight bits for the page: {error:#}"));
+            None
+        }),
         Some(_) => None,
     };
     outcome.announce(page.as_deref())
@@ -167,6 +170,8 @@ fn for_the_page(args: &DistillArgs, teacher: &Path) -> Result<Option<PathBuf>> {
     let Some(models) = shipped::folder() else { return Ok(None) };
     let name = args.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = if shipped::is_plain(&name) { name } else { "student".to_owned() };
+    // The page goes by the name: see `shipped::Role`.
+    let name = if name.contains("teacher") { format!("student-{name}") } else { name };
     let best = args.out.join(runner::BEST);
     let weights = store::sha256_hex(&store::read(&best.join("model.safetensors"))?);
     let names = (1..).map(|number| match number {
@@ -250,27 +255,6 @@ fn new_student(
     Ok(device::place(student.train()))
 }
 
-/// The data may use fewer labels than the teacher has, but none that it lacks.
-fn check_labels(splits: &Splits, labels: &LabelSet, teacher: &Path) -> Result<()> {
-    let mut labelled = vec![&splits.train, &splits.valid];
-    labelled.extend(&splits.test);
-    for split in labelled {
-        for (index, sentence) in split.sentences.iter().enumerate() {
-            if let Some(tag) = sentence.tags.iter().find(|tag| labels.nearest(tag).is_none()) {
-                bail!(
-                    "{}: sentence {} has the tag `{tag}`, which the teacher {} does not know; \
-                     expected one of {}",
-                    split.file.path,
-                    index + 1,
-                    teacher.display(),
-                    labels.names().join(", ")
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The training examples and the text with the teacher's logits, how often each token stands in them,
 /// and some of them.
 fn label(
@@ -298,7 +282,7 @@ fn label(
             count(examples);
             let wanted = from_text.saturating_sub(sample.len()).min(examples.len());
             sample.extend_from_slice(&examples[..wanted]);
-            corpus.add(examples, labelled)
+            corpus.add(examples, labelled);
         })?;
     }
     let labelled = labelling.counts();

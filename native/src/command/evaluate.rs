@@ -1,8 +1,7 @@
 //! `evaluate`: the four scores of a model on a labelled file.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde_json::json;
-use understudy_shared::data::example::ExampleOptions;
 use understudy_shared::metric::conlleval::predictions_conll;
 use understudy_shared::train::evaluate::{DecodingScore, word_tags};
 
@@ -11,26 +10,26 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::EvaluateArgs;
 use crate::hub::Hub;
 use crate::reading::Reading;
+use crate::stop::Stopped;
 use crate::{dataset, device, preset, shipped, store};
 
 /// Evaluates.
 pub fn run(args: &EvaluateArgs) -> Result<()> {
-    let hub = Hub::new(&args.common)?;
+    let hub = Hub::new(&args.common);
     let labelled = dataset::read_scored(&hub, &args.data, args.split)?;
     let files = BundleDir::read(&shipped::student(&hub, args.model.as_deref())?)?;
     let files = files.with_labels(args.labels.as_deref())?;
     device::choose(args.device.device, args.common.quiet || args.common.json)?;
     let bundle = files.load(&device::device())?;
     let most = bundle.config.max_position_embeddings;
-    ensure!(args.max_length >= 3, "--max-length {}: expected 3 or more", args.max_length);
-    let max_length = args.max_length.min(most);
-    let options = ExampleOptions { max_length, context: max_length / 4, ..Default::default() };
+    let options = preset::window_options(args.max_length, most)?;
     let set = dataset::labelled_set(labelled, &bundle.tokenizer, &bundle.labels, &options)?;
     let decoding = preset::decoding(args.decoding);
     let how = Reading { label: "sentences", quiet: args.common.quiet, decoding };
     let (evaluation, speed) = device::retry(args.common.quiet, || {
         let read = how.read(&bundle.model, &bundle.labels, &set, bundle.config.pad_token_id);
-        read.context("stopped before the end; nothing was scored")
+        let stopped = || Stopped("stopped before the end; nothing was scored".to_owned());
+        Ok(read.ok_or_else(stopped)?)
     })?;
     let subwords: usize = set.examples.iter().map(|example| example.input_ids.len()).sum();
     let seconds = subwords as f64 / speed;

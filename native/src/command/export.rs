@@ -13,12 +13,12 @@ use understudy_shared::train::evaluate::{LabelledSet, SplitScores};
 use super::{print, scores_json};
 use crate::bundle_dir::BundleDir;
 use crate::cli::{DtypeName, ExportArgs};
-use crate::dataset::Split;
 use crate::hub::Hub;
 use crate::progress::print_line;
 use crate::reading::Reading;
-use crate::report::FileHash;
+use crate::report::{FileHash, shell_line};
 use crate::shipped::{MANIFEST, Manifest};
+use crate::stop::Stopped;
 use crate::{dataset, device, preset, store};
 use card::Card;
 
@@ -54,8 +54,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
 /// Writes the exported bundle; its report.
 pub fn write(args: &ExportArgs) -> Result<Value> {
     store::expect_new(&args.out)?;
-    let hub = Hub::new(&args.common)?;
-    let read = |path| dataset::read_scored(&hub, path, Split::Test);
+    let hub = Hub::new(&args.common);
+    let read = |path| dataset::read_scored(&hub, path, None);
     let data = args.data.as_deref().map(read).transpose()?;
     let files = BundleDir::read(&hub.model(&args.model, true)?)?;
     let files = files.with_labels(args.labels.as_deref())?;
@@ -110,7 +110,9 @@ pub fn write(args: &ExportArgs) -> Result<Value> {
     store::write_dir_atomic(&args.out, &written)?;
     // Where there is a list of models, the new one is in it.
     let beside = args.out.parent().filter(|folder| folder.join(MANIFEST).is_file());
-    if let Some(Err(error)) = beside.map(Manifest::write) {
+    if let Some(Err(error)) = beside.map(Manifest::write)
+        && !args.common.quiet
+    {
         print_line(&format!("the list of models beside it stays as it was: {error:#}"));
     }
     Ok(report)
@@ -124,7 +126,8 @@ fn score(
 ) -> Result<SplitScores> {
     let how = Reading { label, quiet: args.common.quiet, decoding: Decoding::default() };
     let read = how.read(&bundle.model, &bundle.labels, set, bundle.config.pad_token_id);
-    let (evaluation, _) = read.context("stopped before the end; nothing was written")?;
+    let stopped = || Stopped("stopped before the end; nothing was written".to_owned());
+    let (evaluation, _) = read.ok_or_else(stopped)?;
     Ok(evaluation.scores)
 }
 
@@ -146,7 +149,8 @@ fn training_report(files: &BundleDir) -> Result<Option<Value>> {
     }
     // What is from the hub has no place on this machine, and is named in full.
     let mut repositories = Vec::new();
-    for file in report["data"].as_array_mut().into_iter().flatten() {
+    let files = report.get_mut("data").and_then(Value::as_array_mut);
+    for file in files.into_iter().flatten() {
         if let Some(path) = file["path"].as_str() {
             match repository(path) {
                 Some(repository) => repositories.push(repository.to_owned()),
@@ -155,15 +159,24 @@ fn training_report(files: &BundleDir) -> Result<Option<Value>> {
         }
     }
     if let Some(command) = report["command"].as_str() {
-        let is_id = |word: &str| {
-            let id = word.split_once('@').map_or(word, |(id, _)| id);
-            repositories.iter().any(|repository| repository == id)
-        };
-        let shown = |word| if is_id(word) { word.to_owned() } else { file_name(word) };
-        let words: Vec<String> = command.split(' ').map(shown).collect();
-        report["command"] = words.join(" ").into();
+        report["command"] = without_folders(command, &repositories).into();
     }
     Ok(Some(report))
+}
+
+/// A command as a shell reads it, with the names of files alone and of `repositories` in full.
+fn without_folders(command: &str, repositories: &[String]) -> String {
+    let shown = |value: &str| {
+        let id = value.split_once('@').map_or(value, |(id, _)| id);
+        let is_id = repositories.iter().any(|repository| repository == id);
+        if is_id { value.to_owned() } else { file_name(value) }
+    };
+    let words = shlex::split(command).unwrap_or_default();
+    let words = words.iter().map(|word| match word.split_once('=') {
+        Some((flag, value)) if flag.starts_with("--") => format!("{flag}={}", shown(value)),
+        _ => shown(word),
+    });
+    shell_line(&words.collect::<Vec<_>>())
 }
 
 /// The repository of a file of the hub as reports name it: `owner/name` of `owner/name@COMMIT/file`.
@@ -194,6 +207,15 @@ fn announce(args: &ExportArgs, report: &Value) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_keeps_its_flags_and_loses_folders() {
+        let command = "understudy distill --teacher=/home/jane/t --data '/home/jane/Secret Client/d' --epochs 2 \
+                       --base owner/name@main --out 'my runs/a b'";
+        let shown =
+            "understudy distill --teacher=t --data d --epochs 2 --base owner/name@main --out 'a b'";
+        assert_eq!(without_folders(command, &["owner/name".to_owned()]), shown);
+    }
 
     #[test]
     fn folders_of_a_machine_are_left_out() {

@@ -15,6 +15,7 @@ use crate::bundle_dir::BundleDir;
 use crate::chart::{Chart, Series, Stroke, standalone};
 use crate::cli::FactorizeArgs;
 use crate::hub::Hub;
+use crate::progress::print_line;
 use crate::report::FileHash;
 use crate::text_file::TextFile;
 use crate::{dataset, device, preset, store};
@@ -25,9 +26,15 @@ const CHUNK: usize = 2048;
 /// Factorises.
 pub fn run(args: &FactorizeArgs) -> Result<()> {
     store::expect_new(&args.out)?;
-    let hub = Hub::new(&args.common)?;
+    let hub = Hub::new(&args.common);
     let files = BundleDir::read(&hub.model(&args.model, true)?)?;
+    let files = files.with_labels(args.labels.as_deref())?;
     let (bundle, is_tagger) = files.load_any(&device::device())?;
+    if !is_tagger && !args.common.quiet {
+        print_line(
+            "its labels have no names, so it is written as an encoder, without a classifier",
+        );
+    }
     let before = bundle.num_params(is_tagger);
     let Bundle { model, config, labels, tokenizer } = bundle;
     let counted = count(args, &hub, &tokenizer, &config)?;

@@ -10,7 +10,7 @@ use crate::hub::{Checked, Hub, size};
 
 /// Fetches, or checks.
 pub fn run(args: &FetchArgs) -> Result<()> {
-    let hub = Hub::new(&args.common)?;
+    let hub = Hub::new(&args.common);
     if args.verify {
         return verify(args, &hub);
     }
@@ -20,7 +20,7 @@ pub fn run(args: &FetchArgs) -> Result<()> {
         let commit = source.origin.as_ref().map_or("", |origin| origin.commit.as_str());
         print(&match args.common.json {
             true => json!({
-                "id": typed, "kind": kind.name(), "commit": commit, "folder": source.folder,
+                "id": typed, "kind": kind.name(), "commit": commit, "folder": folder.to_string(),
             })
             .to_string(),
             false => format!("{typed}  {} at {commit}\n  {folder}", kind.name()),

@@ -19,7 +19,7 @@ pub fn run(args: &LabelArgs) -> Result<()> {
         args.data.is_some() || !args.text.is_empty(),
         "nothing to label: expected --data DIR or --text FILE"
     );
-    let hub = Hub::new(&args.common)?;
+    let hub = Hub::new(&args.common);
     let files = BundleDir::read(&hub.model(&args.teacher, true)?)?;
     let files = files.with_labels(args.labels.as_deref())?;
     device::choose(args.device.device, args.common.quiet)?;
@@ -40,24 +40,18 @@ pub fn run(args: &LabelArgs) -> Result<()> {
     let sentences = examples.len() + texts.iter().map(|text| text.sentences).sum::<usize>();
     let (cache, quiet) = (args.cache.as_deref(), args.common.quiet);
     let mut labelling = Labelling::new(cache, &files, &teacher, args.shard, (sentences, quiet))?;
+    labelling = labelling.or_fail();
     let mut subwords = labelling.label(&examples)?.subwords();
     for text in &texts {
-        labelling.label_text(text, &options, |_, labelled| {
-            subwords += labelled.logits.subwords();
-            Ok(())
-        })?;
+        labelling
+            .label_text(text, &options, |_, labelled| subwords += labelled.logits.subwords())?;
     }
     let counts = labelling.counts();
     let (number, count) = (args.shard.index + 1, args.shard.count);
-    ensure!(
-        counts.all_kept(),
-        "the logits could not be kept in {}; expected a folder that can be written",
-        labelling.folder().display()
-    );
     if args.common.json {
         let report = json!({
             "shard": number, "shards": count, "chunks": counts.chunks, "found": counts.found,
-            "subwords": subwords, "cache": labelling.folder(),
+            "subwords": subwords, "cache": labelling.folder().display().to_string(),
         });
         return print(&report.to_string());
     }

@@ -1,6 +1,6 @@
 //! `tag`: the entities of texts, with half-open places in bytes and in characters.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub fn run(args: &TagArgs) -> Result<()> {
         args.threshold
     );
     let files =
-        BundleDir::read(&shipped::student(&Hub::new(&args.common)?, args.model.as_deref())?)?;
+        BundleDir::read(&shipped::student(&Hub::new(&args.common), args.model.as_deref())?)?;
     let files = files.with_labels(args.labels.as_deref())?;
     device::choose(args.device, args.common.quiet || args.device == Wanted::Cpu)?;
     let mut bundle = files.load(&device::device())?;
@@ -41,20 +41,28 @@ pub fn run(args: &TagArgs) -> Result<()> {
     tag_stdin(&mut bundle, args)
 }
 
-/// In a terminal each line is answered at once; otherwise lines go through in chunks.
+/// Lines go through in chunks; where the next one is not there yet, those that are wait for none.
 fn tag_stdin(bundle: &mut Bundle, args: &TagArgs) -> Result<()> {
-    let stdin = io::stdin();
-    let at_once = if stdin.is_terminal() { 1 } else { CHUNK };
+    let mut stdin = BufReader::with_capacity(1 << 16, io::stdin().lock());
     let mut texts = Vec::new();
-    for (number, line) in stdin.lock().lines().enumerate() {
-        let line = line.with_context(|| format!("stdin, line {}: expected UTF-8", number + 1))?;
-        texts.push(line);
-        if texts.len() >= at_once {
+    for number in 1.. {
+        let mut line = Vec::new();
+        if stdin.read_until(b'\n', &mut line).context("stdin")? == 0 {
+            break;
+        }
+        let line = String::from_utf8(line);
+        let is_text = line.is_ok();
+        if let Ok(line) = &line {
+            let line = line.strip_suffix('\n').unwrap_or(line);
+            texts.push(line.strip_suffix('\r').unwrap_or(line).to_owned());
+        }
+        if texts.len() >= CHUNK || !is_text || !stdin.buffer().contains(&b'\n') {
             tag_all(bundle, &texts, args)?;
             texts.clear();
         }
+        line.with_context(|| format!("stdin, line {number}: expected UTF-8"))?;
     }
-    tag_all(bundle, &texts, args)
+    Ok(())
 }
 
 fn tag_all(bundle: &mut Bundle, texts: &[String], args: &TagArgs) -> Result<()> {

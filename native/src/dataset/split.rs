@@ -35,7 +35,7 @@ impl Split {
     ///
     /// # Errors
     ///
-    /// Parquet files in several folders, which are several data sets.
+    /// Parquet files in several folders, which are several data sets; parts of which some are missing.
     pub fn files(self, names: &[String]) -> Result<Vec<String>> {
         let text = self.names().iter().flat_map(|name| TEXT.map(|end| format!("{name}.{end}")));
         if let Some(name) = text.into_iter().find(|name| names.contains(name)) {
@@ -58,7 +58,26 @@ impl Split {
             );
         }
         files.sort();
+        self.check_whole(&files)?;
         Ok(files)
+    }
+
+    /// That of parts which say how many there are (`train-00000-of-00002.parquet`) none is missing.
+    fn check_whole(self, files: &[String]) -> Result<()> {
+        let count = |name: &String| {
+            let (_, count) = name.strip_suffix(PARQUET)?.rsplit_once("-of-")?;
+            count.parse::<usize>().ok()
+        };
+        if let Some(count) = files.iter().find_map(count) {
+            ensure!(
+                files.len() == count,
+                "{} of {count} parts of {}: {}; expected all of them",
+                files.len(),
+                self.names()[0],
+                files.join(", ")
+            );
+        }
+        Ok(())
     }
 
     /// The folder of the data set that this Parquet file holds a part of this split of: `data` for
@@ -138,6 +157,16 @@ mod tests {
         let error = Split::Train.files(&names("de/train.parquet en/train.parquet"));
         let error = error.expect_err("two data sets").to_string();
         assert!(error.contains("several data sets: de, en; expected those of one"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_part_is_told() {
+        let error = Split::Test.files(&names("data/test-00001-of-00002.parquet"));
+        let error = error.expect_err("half a split").to_string();
+        assert!(
+            error.contains("1 of 2 parts of test: data/test-00001-of-00002.parquet"),
+            "{error}"
+        );
     }
 
     #[test]

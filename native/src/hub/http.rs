@@ -57,7 +57,17 @@ impl Fault {
 
     /// Whether the hub says that there is no such thing, or none for us.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Fault::Status { status: 401 | 404, .. })
+        matches!(self, Fault::Status { status: 401 | 404, .. }) && !self.is_gated()
+    }
+
+    /// Whether the hub wants terms to be accepted first. Of such a repository it gives the names of the
+    /// files to everybody, and the files to nobody else.
+    pub fn is_gated(&self) -> bool {
+        match self {
+            Fault::Status { status: 401, code, .. } => code.as_deref() == Some("GatedRepo"),
+            Fault::Status { status, .. } => *status == 403,
+            _ => false,
+        }
     }
 }
 
@@ -86,6 +96,16 @@ impl Client {
             metadata_timeout: settings.metadata_timeout,
             download_timeout: settings.download_timeout,
         }
+    }
+
+    /// The hub's address.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Whether we say who asks.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// An address of the hub.

@@ -20,6 +20,7 @@ mod settings;
 mod snapshot;
 mod verify;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -74,10 +75,11 @@ impl Source {
     }
 }
 
-/// The hub and its cache.
+/// The hub and its cache. Its settings are read when they are first needed: whoever names folders alone
+/// needs none.
 pub struct Hub {
-    settings: Settings,
-    client: Client,
+    opened: OnceCell<(Settings, Client)>,
+    offline: bool,
     quiet: bool,
     /// What a run that is continued took.
     pinned: Vec<Origin>,
@@ -85,16 +87,24 @@ pub struct Hub {
 
 impl Hub {
     /// As the environment and the flags say; asks nothing yet.
-    pub fn new(args: &CommonArgs) -> Result<Self> {
-        let settings = Settings::from_env(args.offline)?;
-        let client = Client::new(&settings);
-        Ok(Self { settings, client, quiet: args.quiet, pinned: vec![] })
+    pub fn new(args: &CommonArgs) -> Self {
+        let (offline, quiet) = (args.offline, args.quiet);
+        Self { opened: OnceCell::new(), offline, quiet, pinned: vec![] }
+    }
+
+    fn opened(&self) -> Result<&(Settings, Client)> {
+        if self.opened.get().is_none() {
+            let settings = Settings::from_env(self.offline)?;
+            let client = Client::new(&settings);
+            self.opened.set((settings, client)).ok();
+        }
+        self.opened.get().context("the hub's settings")
     }
 
     /// The hub for a run: one that is continued keeps the commits it began with, whatever its
     /// branches are by now.
     pub fn for_run(args: &CommonArgs, run: &Path, resume: bool) -> Result<Self> {
-        let mut hub = Self::new(args)?;
+        let mut hub = Self::new(args);
         let path = run.join(RUN_CONFIG);
         if resume && path.is_file() {
             let mut snapshot: Value = serde_json::from_slice(&store::read(&path)?)
@@ -128,7 +138,9 @@ impl Hub {
     pub fn data(&self, typed: &Path, choose: Choose) -> Result<Source> {
         let expected = "expected a folder with train, valid and test files, or the id of a data set on \
                         the hub";
-        let Some(id) = folder_or_id(typed, expected)? else { return Ok(Source::local(typed)) };
+        // As `fetch` takes it.
+        let named = if typed.is_dir() { typed } else { without_kind(typed) };
+        let Some(id) = folder_or_id(named, expected)? else { return Ok(Source::local(typed)) };
         let snapshot = self.open(id, Kind::Dataset, typed)?;
         self.get_data(&snapshot, choose)
     }
@@ -140,9 +152,10 @@ impl Hub {
     /// As [`Hub::model`].
     pub fn fetch(&self, typed: &str, choose: Choose) -> Result<(Kind, Source)> {
         let (id, kinds) = ids(typed)?;
+        let opened = self.opened()?;
         let mut refused = None;
         for kind in kinds {
-            match self.try_open(id.clone(), *kind) {
+            match self.try_open(opened, id.clone(), *kind) {
                 Ok(snapshot) => {
                     let source = match kind {
                         Kind::Model => self.get_model(&snapshot, true),
@@ -151,14 +164,14 @@ impl Hub {
                     return Ok((*kind, source?));
                 }
                 Err(Refusal::Fault(fault)) if !fault.is_absence() => {
-                    return Err(self.refuse(Refusal::Fault(fault), &id, *kind));
+                    return Err(refuse(opened, Refusal::Fault(fault), &id, *kind));
                 }
                 // What is no model may be a data set.
                 Err(refusal) => refused = refused.or(Some((refusal, *kind))),
             }
         }
         let (refusal, kind) = refused.context("no kind of repository")?;
-        Err(self.refuse(refusal, &id, kind))
+        Err(refuse(opened, refusal, &id, kind))
     }
 
     /// Checks what the cache holds of a repository, or of all.
@@ -167,7 +180,7 @@ impl Hub {
     ///
     /// An id of which nothing is in the cache.
     pub fn verify(&self, typed: Option<&str>) -> Result<Checked> {
-        let cache = &self.settings.cache;
+        let cache = &self.opened()?.0.cache;
         match typed {
             None => verify::all(cache, self.quiet),
             Some(typed) => {
@@ -177,9 +190,9 @@ impl Hub {
         }
     }
 
-    /// Whether a text can be an id.
+    /// Whether a text can be the id of a data set.
     pub fn is_id(text: &str) -> bool {
-        HubId::parse(text).is_some()
+        HubId::parse(text.strip_prefix(DATASETS).unwrap_or(text)).is_some()
     }
 
     fn get_model(&self, snapshot: &Snapshot<'_>, with_weights: bool) -> Result<Source> {
@@ -218,25 +231,33 @@ impl Hub {
             ),
             None => (id.clone(), format!("{} is no folder here", typed.display())),
         };
-        let snapshot = self.try_open(asked.clone(), kind);
+        let opened = self.opened()?;
+        let snapshot = self.try_open(opened, asked.clone(), kind);
         let mut snapshot =
-            snapshot.map_err(|refusal| self.refuse(refusal, &asked, kind).context(context))?;
+            snapshot.map_err(|refusal| refuse(opened, refusal, &asked, kind).context(context))?;
         snapshot.id = id;
         Ok(snapshot)
     }
 
-    fn try_open(&self, id: HubId, kind: Kind) -> Result<Snapshot<'_>, Refusal> {
-        Snapshot::open(&self.settings, &self.client, id, kind, self.quiet)
+    fn try_open<'a>(
+        &self,
+        (settings, client): &'a (Settings, Client),
+        id: HubId,
+        kind: Kind,
+    ) -> Result<Snapshot<'a>, Refusal> {
+        Snapshot::open(settings, client, id, kind, self.quiet)
     }
+}
 
-    fn refuse(&self, refusal: Refusal, id: &HubId, kind: Kind) -> anyhow::Error {
-        match refusal {
-            Refusal::NotCached(reason) => anyhow!(reason),
-            Refusal::Fault(fault) => {
-                let Settings { endpoint, token, .. } = &self.settings;
-                remote::explain(fault, id, kind, endpoint, token.is_some())
-            }
-        }
+fn refuse(
+    (_, client): &(Settings, Client),
+    refusal: Refusal,
+    id: &HubId,
+    kind: Kind,
+) -> anyhow::Error {
+    match refusal {
+        Refusal::NotCached(reason) => anyhow!(reason),
+        Refusal::Fault(fault) => remote::explain(fault, id, kind, client),
     }
 }
 
@@ -254,9 +275,17 @@ fn folder_or_id(typed: &Path, expected: &str) -> Result<Option<HubId>> {
 /// Finds the files of a data set among all names of its repository.
 pub type Choose = fn(&[String]) -> Result<Vec<String>>;
 
+/// What stands before the id of a data set where a model may be meant too, as in the hub's addresses.
+const DATASETS: &str = "datasets/";
+
+/// The id of a data set without its kind.
+fn without_kind(typed: &Path) -> &Path {
+    typed.strip_prefix(DATASETS).unwrap_or(typed)
+}
+
 /// What is typed where a model or a data set may be meant; `datasets/owner/name` is a data set.
 fn ids(typed: &str) -> Result<(HubId, &'static [Kind])> {
-    let (text, kinds): (&str, &[Kind]) = match typed.strip_prefix("datasets/") {
+    let (text, kinds): (&str, &[Kind]) = match typed.strip_prefix(DATASETS) {
         Some(rest) => (rest, &[Kind::Dataset]),
         None => (typed, &[Kind::Model, Kind::Dataset]),
     };

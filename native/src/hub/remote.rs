@@ -101,15 +101,16 @@ pub fn is_inside(name: &str) -> bool {
 }
 
 /// A fault in words that say what can be done.
-pub fn explain(
-    fault: Fault,
-    id: &HubId,
-    kind: Kind,
-    endpoint: &str,
-    has_token: bool,
-) -> anyhow::Error {
+pub fn explain(fault: Fault, id: &HubId, kind: Kind, client: &Client) -> anyhow::Error {
     let what = kind.name();
+    let (endpoint, has_token) = (client.endpoint(), client.has_token());
     let hint = match &fault {
+        _ if fault.is_gated() => format!(
+            "{what} {id} is gated; expected its terms to be accepted on {endpoint}/{}{}, and the \
+             token of that account in HF_TOKEN",
+            kind.prefix(),
+            id.repo
+        ),
         Fault::Status { status: 401, .. } if has_token => format!(
             "the hub has no {what} {id}, or it is private and the token may not read it; expected an \
              id as on {endpoint}, or another HF_TOKEN"
@@ -117,12 +118,6 @@ pub fn explain(
         Fault::Status { status: 401, .. } => format!(
             "the hub has no {what} {id}, or it is private; expected an id as on {endpoint}, or a token \
              in HF_TOKEN"
-        ),
-        Fault::Status { status: 403, .. } => format!(
-            "{what} {id} is gated; expected its terms to be accepted on {endpoint}/{}{}, and the \
-             token of that account in HF_TOKEN",
-            kind.prefix(),
-            id.repo
         ),
         Fault::Status { status: 404, code: Some(code), .. } if code == "RevisionNotFound" => {
             format!(

@@ -110,8 +110,15 @@ impl<'a> Snapshot<'a> {
                 let client = self.client(name)?;
                 let url = remote::file_url(client, &self.id, self.kind, &self.commit, name);
                 let metadata = remote::metadata(client, &url);
-                let metadata =
-                    metadata.with_context(|| format!("cannot fetch {}", self.shown(name)))?;
+                let metadata = metadata
+                    .map_err(|error| match error.downcast::<Fault>() {
+                        Ok(fault) if fault.is_gated() => {
+                            remote::explain(fault, &self.id, self.kind, client)
+                        }
+                        Ok(fault) => fault.into(),
+                        Err(error) => error,
+                    })
+                    .with_context(|| format!("cannot fetch {}", self.shown(name)))?;
                 missing.push((name, url, metadata));
             }
         }
@@ -175,16 +182,17 @@ impl<'a> Snapshot<'a> {
         if !path.is_file() {
             return Ok(false);
         }
-        let Some(etag) = etag_of(&path) else {
-            // No link, so nothing is known of it but what the hub says.
-            return match &self.supply {
-                Supply::Cache(_) => Ok(true),
-                Supply::Hub(client) => self.is_copy_whole(client, name, &path),
-            };
+        let verdict = match etag_of(&path) {
+            Some(etag) => check(&path, &etag)?,
+            // No link, so it has no name of the hub's.
+            None => Verdict::Unknown,
         };
-        let reason = match check(&path, &etag)? {
-            Verdict::Whole | Verdict::Unknown => return Ok(true),
-            Verdict::Damaged(reason) => reason,
+        let reason = match (verdict, &self.supply) {
+            (Verdict::Whole, _) | (Verdict::Unknown, Supply::Cache(_)) => return Ok(true),
+            (Verdict::Unknown, Supply::Hub(client)) => {
+                return self.is_as_the_hub_says(client, name, &path);
+            }
+            (Verdict::Damaged(reason), _) => reason,
         };
         let shown = path.display();
         if let Supply::Cache(why) = &self.supply {
@@ -200,7 +208,7 @@ impl<'a> Snapshot<'a> {
         Ok(false)
     }
 
-    fn is_copy_whole(&self, client: &Client, name: &str, path: &Path) -> Result<bool> {
+    fn is_as_the_hub_says(&self, client: &Client, name: &str, path: &Path) -> Result<bool> {
         let url = remote::file_url(client, &self.id, self.kind, &self.commit, name);
         is_blob(path, &remote::metadata(client, &url)?)
     }

@@ -33,8 +33,8 @@ impl Outcome {
             let mut object = json!({
                 "parameters": parameters,
                 "wall_seconds": wall_seconds,
-                "bundle": bundle,
-                "report": report,
+                "bundle": bundle.display().to_string(),
+                "report": report.display().to_string(),
             });
             for (split, scores) in &self.scores {
                 object[*split] = scores_json(scores);
@@ -43,7 +43,7 @@ impl Outcome {
                 object["comparison"] = json!(comparison);
             }
             if let Some(page) = page {
-                object["page"] = json!(page);
+                object["page"] = json!(page.display().to_string());
             }
             return print(&serde_json::to_string(&object)?);
         }

@@ -15,16 +15,17 @@ use understudy_shared::train::evaluate::{SplitScores as Scored, word_tags};
 use understudy_shared::train::fit::{Control, EvaluationRecord, Event, StepRecord};
 use understudy_shared::train::state::{Checkpoint, TrainState};
 
-use super::{BEST, CHECKPOINT, Job, Outcome, stop_flag};
+use super::{BEST, CHECKPOINT, Job, Outcome};
 use crate::bundle_dir::BundleDir;
 use crate::device;
 use crate::hub::Source;
-use crate::progress::{Progress, print_line};
+use crate::progress::Progress;
 use crate::reading::Reading;
 use crate::report::{
     AGREEMENT, Compared, Comparison, CurvePoint, EvaluationPoint, ModelSummary, Report,
-    SplitScores, html,
+    SplitScores, html, shell_line,
 };
+use crate::stop::{self, Stopped};
 use crate::store::{self, LogFile, RunFolder};
 
 fn seconds_of(log: &[Value]) -> f64 {
@@ -64,7 +65,7 @@ impl<'a> Recorder<'a> {
             progress: Progress::new(job.args.common.quiet, steps, state.progress.step),
             started: Instant::now(),
             last_checkpoint: Instant::now(),
-            stop: stop_flag(),
+            stop: stop::flag(),
         };
         recorder.greet(steps, state);
         recorder
@@ -170,8 +171,8 @@ impl<'a> Recorder<'a> {
             let how = Reading { label: name, quiet, decoding };
             let read = how.read(&bundle.model, &job.labels, set, job.model_config.pad_token_id);
             let Some((evaluation, subwords_per_second)) = read else {
-                print_line("stopped while the best weights were scored; --resume scores them");
-                std::process::exit(130);
+                let how = "stopped while the best weights were scored; --resume scores them";
+                return Err(Stopped(how.to_owned()).into());
             };
             speed.get_or_insert(subwords_per_second);
             let tags = word_tags(&evaluation.predictions, &job.labels);
@@ -237,11 +238,14 @@ fn curve_point(record: &Value) -> Option<CurvePoint> {
     })
 }
 
-/// What was typed, without the folder the binary is in, and without `--resume`: whoever repeats the run
+/// What was typed, quoted as a shell wants it, without the folder the binary is in, and without `--resume`: whoever repeats the run
 /// has nothing to resume.
 fn command_line() -> String {
-    let arguments = std::env::args().skip(1).filter(|argument| argument != "--resume");
-    std::iter::once("understudy".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+    let typed = std::env::args_os().skip(1);
+    let typed = typed.map(|argument| argument.to_string_lossy().into_owned());
+    let typed = typed.filter(|argument| argument != "--resume");
+    let typed: Vec<String> = std::iter::once("understudy".to_owned()).chain(typed).collect();
+    shell_line(&typed)
 }
 
 /// Every evaluation; `best` only for the one whose weights were kept in the end.

@@ -74,8 +74,8 @@ impl Manifest {
     ///
     /// What is no list of models of this format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let expected = "expected a list of models; remove the file, and `understudy models DIR` writes \
-                        it again";
+        let expected =
+            "expected a list of models, as `understudy models DIR` writes it where there is none";
         let manifest: Self = serde_json::from_slice(bytes).context(expected)?;
         ensure!(manifest.format == FORMAT, "format {}; {expected}", manifest.format);
         for model in &manifest.models {

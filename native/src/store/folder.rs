@@ -53,6 +53,24 @@ fn swap_in(path: &Path) -> io::Result<()> {
     finish_swap(path)
 }
 
+/// Whether a folder could be swapped in: tried with an empty one, of which nothing stays. An empty folder
+/// in its place is moved away and back, which no place of a mount allows.
+pub fn check_swap(path: &Path) -> io::Result<()> {
+    let path = &resolve(path);
+    if path.exists() {
+        let old = sibling(path, "old");
+        fs::rename(path, &old)?;
+        return fs::rename(&old, path);
+    }
+    // The nearest folder above that is there; those between are made with it.
+    let Some(parent) = path.ancestors().skip(1).find(|parent| parent.is_dir()) else {
+        return Ok(());
+    };
+    let trial = sibling(&parent.join("trial"), &std::process::id().to_string());
+    fs::create_dir(&trial)?;
+    fs::remove_dir(&trial)
+}
+
 /// Call before reading a bundle: completes a swap that was killed halfway. Usually does nothing.
 pub fn recover_dir(path: &Path) -> Result<()> {
     if path.exists() || !sibling(path, "old").exists() {
@@ -136,6 +154,19 @@ mod tests {
         check_error(result, "1 bytes were wanted");
         assert_eq!(read(&path.join("config.json"))?, b"2");
         assert_eq!(names(&folder.path().join("parent")), ["best"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_place_is_tried_without_a_trace() -> Result<()> {
+        let folder = tempdir()?;
+        let (new, empty) = (folder.path().join("a/b"), folder.path().join("empty"));
+        fs::create_dir(&empty)?;
+        check_swap(&new)?;
+        check_swap(&empty)?;
+        assert_eq!(names(folder.path()), ["empty"]);
+        fs::write(folder.path().join("a"), "a file")?;
+        assert!(check_swap(Path::new("/proc/none")).is_err());
         Ok(())
     }
 

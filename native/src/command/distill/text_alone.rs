@@ -1,6 +1,6 @@
 //! A distillation without labelled text: it is measured by the teacher, on text that is held out.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::data::example::ExampleOptions;
 use understudy_shared::infer::decode::Decoding;
@@ -8,6 +8,7 @@ use understudy_shared::train::evaluate::LabelledSet;
 
 use crate::device;
 use crate::reading::Reading;
+use crate::stop::Stopped;
 use crate::text_file::TextFile;
 
 /// Takes the end of each text of 10 sentences or more away and has the teacher tag it; and how many
@@ -39,7 +40,7 @@ pub fn held_out(
     let (evaluation, speed) = device::retry(quiet, || {
         let how = Reading { label: "teacher, held-out text", quiet, decoding: Decoding::default() };
         let read = how.read(model, labels, &set, config.pad_token_id);
-        read.context("stopped before the run began")
+        Ok(read.ok_or_else(|| Stopped("stopped before the run began".to_owned()))?)
     })?;
     let found = evaluation.predictions.iter().flat_map(|sentence| &sentence.words);
     ensure!(
