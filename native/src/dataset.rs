@@ -66,7 +66,7 @@ pub fn read_scored(hub: &Hub, typed: &Path, split: Option<Split>) -> Result<Labe
     let is_id = typed.to_str().is_some_and(Hub::is_id);
     if !typed.is_dir() && (ENDINGS.contains(&ending) || typed.exists() || !is_id) {
         ensure!(
-            split.is_none(),
+            split.is_none() || !typed.exists(),
             "--split with the file {}: expected the folder it lies in, or no --split",
             typed.display()
         );

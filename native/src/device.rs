@@ -118,7 +118,8 @@ pub fn choose(wanted: Wanted, quiet: bool) -> Result<String> {
         },
     };
     if !quiet {
-        print_line(&format!("device: {}{}", chosen.name, behind(&why)));
+        let more = if chosen.is_gpu || why.is_empty() { "" } else { " (`understudy devices`)" };
+        print_line(&format!("device: {}{}{more}", chosen.name, behind(&why)));
     }
     // A second choice cannot happen: a process runs one command.
     let _ = CHOSEN.set(chosen);
@@ -164,10 +165,8 @@ fn pick(
     let first_is_real = found.first().is_some_and(Adapter::is_real);
     match wanted {
         Wanted::Auto if first_is_real => Ok((Some(found.swap_remove(0)), "")),
-        Wanted::Auto if count > 0 => {
-            Ok((None, "no adapter is a graphics card (`understudy devices`)"))
-        }
-        Wanted::Auto => Ok((None, "no GPU was found (`understudy devices`)")),
+        Wanted::Auto if count > 0 => Ok((None, "no adapter is a graphics card")),
+        Wanted::Auto => Ok((None, "no GPU was found")),
         Wanted::Gpu(None) if count == 0 => bail!(
             "--device gpu: no adapter was found; expected a driver for Vulkan, Metal or DirectX 12, \
              or --device cpu"

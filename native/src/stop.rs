@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: long work is asked to stop, and stops where nothing is lost.
+//! Ctrl-C, SIGTERM and SIGHUP: long work is asked to stop, and stops where nothing is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use crate::progress::print_line;
 /// What a stopped process exits with, as shells have it for Ctrl-C.
 pub const EXIT: u8 = 130;
 
-/// Work that stopped because it was asked to: no fault, and what is there now.
+/// Work that stopped because it was asked to, which is no fault; it says what is there now.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct Stopped(pub String);

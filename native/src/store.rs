@@ -106,7 +106,8 @@ fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) ->
     // A file system without locks only loses the sweep of abandoned temporary files.
     file.lock().ok();
     // Before it was locked, another process may have taken it for abandoned and swept it.
-    if !path.exists() {
+    while !path.exists() {
+        drop(file);
         file = create()?;
         file.lock().ok();
     }

@@ -338,7 +338,7 @@ fn logits_that_cannot_be_kept() {
     assert!(run(dir, &student).status.success());
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_folder_whose_name_is_no_text_and_a_report_that_is_none() {
     use std::os::unix::ffi::OsStrExt;

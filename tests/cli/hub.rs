@@ -146,7 +146,7 @@ fn finetune_distil_evaluate_and_tag_by_id() {
     assert_eq!(valid["sentences"], 30);
     let offline = json_of(dir, &mirror, &format!("{evaluate} --offline"));
     assert_eq!(offline["word"], by_id["word"]);
-    let label = "label --teacher owner/tagger --data owner/sentences --cache {dir}/cache";
+    let label = "label --teacher owner/tagger --data datasets/owner/sentences --cache {dir}/cache";
     assert_eq!(json_of(dir, &mirror, label)["chunks"], 1);
     let factorize =
         "factorize --model owner/tagger --rank 4 --data owner/sentences --out {dir}/thin";

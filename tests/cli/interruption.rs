@@ -1,6 +1,7 @@
 //! Runs that are killed, interrupted or continued wrongly.
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -40,16 +41,11 @@ pub fn interrupt_in(
     after_steps: usize,
 ) -> Option<i32> {
     let mut child = command(dir, arguments).spawn().expect("it starts");
-    let start = Instant::now();
     let folder = dir.join(run);
-    while steps(&folder).len() < after_steps || !folder.join("checkpoint.safetensors").is_file() {
-        assert!(start.elapsed() < Duration::from_secs(120), "it never got there");
-        assert!(child.try_wait().expect("asked").is_none(), "it ended before it was interrupted");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let pid = child.id().to_string();
-    let sent = std::process::Command::new("kill").args([signal, &pid]).status();
-    assert!(sent.expect("kill runs").success());
+    wait_until(&mut child, || {
+        steps(&folder).len() >= after_steps && folder.join("checkpoint.safetensors").is_file()
+    });
+    send(&child, signal);
     child.wait().expect("it ends").code()
 }
 
@@ -69,27 +65,43 @@ fn a_killed_run_continues_to_the_same_losses_and_weights() {
     assert!(weights("cut") == weights("whole"));
 }
 
-/// Under `nohup` a run outlives its terminal; without, it stops with a checkpoint.
+/// Waits until something is so, or fails where the process ended before or it takes too long.
+fn wait_until(child: &mut Child, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(120), "it never got there");
+        assert!(child.try_wait().expect("asked").is_none(), "it ended before");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn send(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// As under `nohup`: where SIGHUP is ignored, a run outlives its terminal.
 #[cfg(unix)]
 #[test]
-fn a_hangup_is_ignored_where_it_was() {
+fn a_hangup_stays_ignored() {
     let dir = tempdir().expect("a folder");
     let dir = dir.path();
     small_data(dir);
-    assert_eq!(interrupt(dir, &arguments("cut"), "-HUP", 3), Some(130));
-    let program = env!("CARGO_BIN_EXE_understudy");
-    let arguments = arguments("kept").replace("{tiny}", &tiny().to_string_lossy());
-    let arguments = arguments.replace("{dir}", &dir.to_string_lossy());
-    let script = format!("trap '' HUP; exec {program} {arguments}");
-    let mut child = std::process::Command::new("sh");
-    let mut child = child.arg("-c").arg(script).spawn().expect("it starts");
-    while steps(&dir.join("kept")).len() < 3 {
-        assert!(child.try_wait().expect("asked").is_none(), "it ended too early");
-        std::thread::sleep(Duration::from_millis(2));
+    let run = command(dir, &arguments("cut"));
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(run.get_program())
+        .args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
     }
-    let pid = child.id().to_string();
-    let sent = std::process::Command::new("kill").args(["-HUP", &pid]).status();
-    assert!(sent.expect("kill runs").success());
+    let mut child = shell.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");
+    wait_until(&mut child, || steps(&dir.join("cut")).len() >= 3);
+    send(&child, "-HUP");
     assert!(child.wait().expect("it ends").success());
 }
 
@@ -103,13 +115,9 @@ fn an_interrupt_while_the_teacher_labels_exits_with_130() {
     std::fs::write(dir.join("text"), text.repeat(100)).expect("written");
     let label = "label --teacher {tiny}/teacher --text {dir}/text --cache {dir}/cache";
     let mut child = command(dir, label);
-    let mut child = child.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
-    while !dir.join("cache").is_dir() {
-        assert!(child.try_wait().expect("asked").is_none(), "it ended too early");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let pid = child.id().to_string();
-    std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
+    let mut child = child.stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_until(&mut child, || dir.join("cache").is_dir());
+    send(&child, "-INT");
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{said}");

@@ -126,7 +126,7 @@ fn an_interrupted_student_of_text_alone_goes_on() {
     let dir = project();
     let dir = dir.path();
     let arguments =
-        format!("distill --text {{tiny}}/unlabelled.txt --epochs 6 {PART} --json --quiet");
+        format!("distill --text {{tiny}}/unlabelled.txt --epochs 12 {PART} --json --quiet");
     let whole = within(dir, &format!("{arguments} --out whole"));
     assert!(whole.status.success(), "{}", stderr(&whole));
     let log = |out: &str| fs::read_to_string(dir.join(out).join("log.jsonl")).unwrap_or_default();
@@ -166,7 +166,10 @@ fn what_does_not_fit_is_told() {
     fs::write(dir.join("models/small-teacher/model.safetensors"), "version").expect("written");
     check("distill --quiet", "model.safetensors: 7 bytes, expected ");
     fs::write(dir.join("models/manifest.json"), "{}").expect("written");
-    check("tag Ada", "manifest.json: expected a list of models, as `understudy models DIR` writes it");
+    check(
+        "tag Ada",
+        "manifest.json: expected a list of models, as `understudy models DIR` writes it",
+    );
 }
 
 #[test]

@@ -67,7 +67,8 @@ pub fn classify(names: &[&str]) -> Result<Dropped, String> {
 
 /// The role that a bundle of this name most likely has.
 pub fn role(name: &str) -> Role {
-    match name.to_ascii_lowercase().contains("teacher") {
+    let says = |role: &str| name.to_ascii_lowercase().contains(role);
+    match says("teacher") && !says("student") {
         true => Role::Teacher,
         false => Role::Student,
     }
@@ -288,5 +289,6 @@ mod tests {
     fn a_teacher_is_told_by_its_name() {
         assert_eq!(role("my-Teacher-int8"), Role::Teacher);
         assert_eq!(role("export"), Role::Student);
+        assert_eq!(role("my-student-of-a-teacher"), Role::Student);
     }
 }

@@ -13,7 +13,7 @@ use understudy_shared::train::evaluate::{LabelledSet, SplitScores};
 use super::{print, scores_json};
 use crate::bundle_dir::BundleDir;
 use crate::cli::{DtypeName, ExportArgs};
-use crate::hub::Hub;
+use crate::hub::{DATASETS, Hub};
 use crate::progress::print_line;
 use crate::reading::Reading;
 use crate::report::{FileHash, shell_line};
@@ -110,9 +110,7 @@ pub fn write(args: &ExportArgs) -> Result<Value> {
     store::write_dir_atomic(&args.out, &written)?;
     // Where there is a list of models, the new one is in it.
     let beside = args.out.parent().filter(|folder| folder.join(MANIFEST).is_file());
-    if let Some(Err(error)) = beside.map(Manifest::write)
-        && !args.common.quiet
-    {
+    if let Some(Err(error)) = beside.map(Manifest::write) {
         print_line(&format!("the list of models beside it stays as it was: {error:#}"));
     }
     Ok(report)
@@ -167,11 +165,14 @@ fn training_report(files: &BundleDir) -> Result<Option<Value>> {
 /// A command as a shell reads it, with the names of files alone and of `repositories` in full.
 fn without_folders(command: &str, repositories: &[String]) -> String {
     let shown = |value: &str| {
-        let id = value.split_once('@').map_or(value, |(id, _)| id);
+        let id = value.strip_prefix(DATASETS).unwrap_or(value);
+        let id = id.split_once('@').map_or(id, |(id, _)| id);
         let is_id = repositories.iter().any(|repository| repository == id);
         if is_id { value.to_owned() } else { file_name(value) }
     };
-    let words = shlex::split(command).unwrap_or_default();
+    // Not every report was quoted.
+    let words = shlex::split(command);
+    let words = words.unwrap_or_else(|| command.split(' ').map(str::to_owned).collect());
     let words = words.iter().map(|word| match word.split_once('=') {
         Some((flag, value)) if flag.starts_with("--") => format!("{flag}={}", shown(value)),
         _ => shown(word),

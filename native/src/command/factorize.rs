@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use burn::module::Module;
-use serde_json::json;
+use serde_json::{Value, json};
 use understudy_shared::checkpoint::bundle::{Bundle, to_files};
 use understudy_shared::checkpoint::weights::{StoredAs, read_back};
 use understudy_shared::compress::factorize::{Spectrum, factorize, with_random_factors};
@@ -30,9 +30,14 @@ pub fn run(args: &FactorizeArgs) -> Result<()> {
     let files = BundleDir::read(&hub.model(&args.model, true)?)?;
     let files = files.with_labels(args.labels.as_deref())?;
     let (bundle, is_tagger) = files.load_any(&device::device())?;
-    if !is_tagger && !args.common.quiet {
+    let names_labels = || {
+        let config: Value = serde_json::from_slice(&files.config).unwrap_or_default();
+        config["id2label"].is_object()
+    };
+    if !is_tagger && !args.common.quiet && names_labels() {
         print_line(
-            "its labels have no names, so it is written as an encoder, without a classifier",
+            "its labels have no names, so it is written as an encoder, without its classifier; --labels FILE \
+             names them",
         );
     }
     let before = bundle.num_params(is_tagger);

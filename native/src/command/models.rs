@@ -14,9 +14,7 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
         "no models/manifest.json in this folder or above it; expected the folder with the bundles",
     )?;
     let (manifest, left_out) = Manifest::write(&folder)?;
-    if !args.common.quiet {
-        left_out.iter().for_each(|reason| print_line(&format!("left out: {reason}")));
-    }
+    left_out.iter().for_each(|reason| print_line(&format!("left out: {reason}")));
     if args.common.json {
         return print(&json!(manifest).to_string());
     }

@@ -1,6 +1,6 @@
 //! Which files of a data set hold which split: by their names, in a folder or in a repository.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
@@ -58,23 +58,22 @@ impl Split {
             );
         }
         files.sort();
-        self.check_whole(&files)?;
+        Self::check_whole(&files)?;
         Ok(files)
     }
 
     /// That of parts which say how many there are (`train-00000-of-00002.parquet`) none is missing.
-    fn check_whole(self, files: &[String]) -> Result<()> {
-        let count = |name: &String| {
-            let (_, count) = name.strip_suffix(PARQUET)?.rsplit_once("-of-")?;
-            count.parse::<usize>().ok()
-        };
-        if let Some(count) = files.iter().find_map(count) {
-            ensure!(
-                files.len() == count,
-                "{} of {count} parts of {}: {}; expected all of them",
-                files.len(),
-                self.names()[0],
-                files.join(", ")
+    fn check_whole(files: &[String]) -> Result<()> {
+        let mut sets = BTreeMap::<(&str, usize), usize>::new();
+        for set in files.iter().filter_map(|name| set_of(name)) {
+            *sets.entry(set).or_default() += 1;
+        }
+        if let Some(((set, wanted), found)) =
+            sets.iter().find(|((_, wanted), found)| wanted > found)
+        {
+            bail!(
+                "{found} of the {wanted} parts of {set}; expected all of them (from the hub: understudy fetch \
+                 ID)"
             );
         }
         Ok(())
@@ -95,6 +94,15 @@ impl Split {
         let (above, last) = folder.rsplit_once('/').unwrap_or(("", folder));
         self.names().contains(&last).then(|| above.to_owned())
     }
+}
+
+/// What a Parquet file is a part of, and of how many: `data/train` and 2 for
+/// `data/train-00000-of-00002.parquet`, also with a hash behind, as older versions of `datasets` wrote.
+fn set_of(name: &str) -> Option<(&str, usize)> {
+    let (front, behind) = name.strip_suffix(PARQUET)?.rsplit_once("-of-")?;
+    let digits = behind.find(|char: char| !char.is_ascii_digit()).unwrap_or(behind.len());
+    let (set, _) = front.rsplit_once('-')?;
+    Some((set, behind[..digits].parse().ok()?))
 }
 
 /// The files of a data set among all names of its repository: all splits, and the page that may name
@@ -161,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_missing_part_is_told() {
-        let error = Split::Test.files(&names("data/test-00001-of-00002.parquet"));
-        let error = error.expect_err("half a split").to_string();
-        assert!(
-            error.contains("1 of 2 parts of test: data/test-00001-of-00002.parquet"),
-            "{error}"
-        );
+        for name in ["data/test-00001-of-00002.parquet", "data/test-00001-of-00002-0a1b.parquet"] {
+            let error = Split::Test.files(&names(name)).expect_err("half a split").to_string();
+            assert!(error.contains("1 of the 2 parts of data/test; expected all"), "{error}");
+        }
+        let years = "train_2020-00000-of-00001.parquet train_2021-00000-of-00001.parquet";
+        check(Split::Train, years, years);
     }
 
     #[test]

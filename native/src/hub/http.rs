@@ -60,12 +60,11 @@ impl Fault {
         matches!(self, Fault::Status { status: 401 | 404, .. }) && !self.is_gated()
     }
 
-    /// Whether the hub wants terms to be accepted first. Of such a repository it gives the names of the
-    /// files to everybody, and the files to nobody else.
+    /// Whether the hub wants terms to be accepted first. It gives the names of such a repository's files to
+    /// everybody, and the files only to those who accepted.
     pub fn is_gated(&self) -> bool {
         match self {
-            Fault::Status { status: 401, code, .. } => code.as_deref() == Some("GatedRepo"),
-            Fault::Status { status, .. } => *status == 403,
+            Fault::Status { status: 401 | 403, code, .. } => code.as_deref() == Some("GatedRepo"),
             _ => false,
         }
     }

@@ -138,9 +138,7 @@ impl Hub {
     pub fn data(&self, typed: &Path, choose: Choose) -> Result<Source> {
         let expected = "expected a folder with train, valid and test files, or the id of a data set on \
                         the hub";
-        // As `fetch` takes it.
-        let named = if typed.is_dir() { typed } else { without_kind(typed) };
-        let Some(id) = folder_or_id(named, expected)? else { return Ok(Source::local(typed)) };
+        let Some(id) = folder_or_id(typed, expected)? else { return Ok(Source::local(typed)) };
         let snapshot = self.open(id, Kind::Dataset, typed)?;
         self.get_data(&snapshot, choose)
     }
@@ -190,7 +188,7 @@ impl Hub {
         }
     }
 
-    /// Whether a text can be the id of a data set.
+    /// Whether a text can be an id.
     pub fn is_id(text: &str) -> bool {
         HubId::parse(text.strip_prefix(DATASETS).unwrap_or(text)).is_some()
     }
@@ -266,7 +264,9 @@ fn folder_or_id(typed: &Path, expected: &str) -> Result<Option<HubId>> {
     if typed.is_dir() {
         return Ok(None);
     }
-    match typed.to_str().and_then(HubId::parse) {
+    // A data set may be named as `fetch` wants it where it could be a model.
+    let id = typed.to_str().map(|text| text.strip_prefix(DATASETS).unwrap_or(text));
+    match id.and_then(HubId::parse) {
         Some(id) if !typed.exists() => Ok(Some(id)),
         _ => bail!("{}: no such folder; {expected}", typed.display()),
     }
@@ -276,12 +276,7 @@ fn folder_or_id(typed: &Path, expected: &str) -> Result<Option<HubId>> {
 pub type Choose = fn(&[String]) -> Result<Vec<String>>;
 
 /// What stands before the id of a data set where a model may be meant too, as in the hub's addresses.
-const DATASETS: &str = "datasets/";
-
-/// The id of a data set without its kind.
-fn without_kind(typed: &Path) -> &Path {
-    typed.strip_prefix(DATASETS).unwrap_or(typed)
-}
+pub const DATASETS: &str = "datasets/";
 
 /// What is typed where a model or a data set may be meant; `datasets/owner/name` is a data set.
 fn ids(typed: &str) -> Result<(HubId, &'static [Kind])> {

@@ -105,7 +105,7 @@ pub fn explain(fault: Fault, id: &HubId, kind: Kind, client: &Client) -> anyhow:
     let what = kind.name();
     let (endpoint, has_token) = (client.endpoint(), client.has_token());
     let hint = match &fault {
-        _ if fault.is_gated() => format!(
+        Fault::Status { status, .. } if *status == 403 || fault.is_gated() => format!(
             "{what} {id} is gated; expected its terms to be accepted on {endpoint}/{}{}, and the \
              token of that account in HF_TOKEN",
             kind.prefix(),

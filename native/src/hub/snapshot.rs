@@ -108,17 +108,8 @@ impl<'a> Snapshot<'a> {
         for name in names {
             if !self.is_whole(name)? {
                 let client = self.client(name)?;
-                let url = remote::file_url(client, &self.id, self.kind, &self.commit, name);
-                let metadata = remote::metadata(client, &url);
-                let metadata = metadata
-                    .map_err(|error| match error.downcast::<Fault>() {
-                        Ok(fault) if fault.is_gated() => {
-                            remote::explain(fault, &self.id, self.kind, client)
-                        }
-                        Ok(fault) => fault.into(),
-                        Err(error) => error,
-                    })
-                    .with_context(|| format!("cannot fetch {}", self.shown(name)))?;
+                let (url, metadata) = self.metadata(client, name);
+                let metadata = metadata.map_err(|error| self.explain(error, name))?;
                 missing.push((name, url, metadata));
             }
         }
@@ -208,9 +199,32 @@ impl<'a> Snapshot<'a> {
         Ok(false)
     }
 
+    /// As far as the hub says so: one that is not there now says nothing against what was fetched before.
     fn is_as_the_hub_says(&self, client: &Client, name: &str, path: &Path) -> Result<bool> {
+        match self.metadata(client, name).1 {
+            Ok(metadata) => is_blob(path, &metadata),
+            Err(error) if error.downcast_ref().is_some_and(Fault::is_passing) => Ok(true),
+            Err(error) => Err(self.explain(error, name)),
+        }
+    }
+
+    /// The address of a file, and what the hub says of it.
+    fn metadata(&self, client: &Client, name: &str) -> (String, Result<Metadata>) {
         let url = remote::file_url(client, &self.id, self.kind, &self.commit, name);
-        is_blob(path, &remote::metadata(client, &url)?)
+        let metadata = remote::metadata(client, &url);
+        (url, metadata)
+    }
+
+    /// Why a file cannot be had, and what can be done.
+    fn explain(&self, error: anyhow::Error, name: &str) -> anyhow::Error {
+        let error = match (error.downcast::<Fault>(), &self.supply) {
+            (Ok(fault), Supply::Hub(client)) if fault.is_gated() => {
+                remote::explain(fault, &self.id, self.kind, client)
+            }
+            (Ok(fault), _) => fault.into(),
+            (Err(error), _) => error,
+        };
+        error.context(format!("cannot fetch {}", self.shown(name)))
     }
 }
 

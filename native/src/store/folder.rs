@@ -63,9 +63,8 @@ pub fn check_swap(path: &Path) -> io::Result<()> {
         return fs::rename(&old, path);
     }
     // The nearest folder above that is there; those between are made with it.
-    let Some(parent) = path.ancestors().skip(1).find(|parent| parent.is_dir()) else {
-        return Ok(());
-    };
+    let is_there = |parent: &&Path| parent.as_os_str().is_empty() || parent.exists();
+    let parent = path.ancestors().skip(1).find(is_there).unwrap_or(Path::new(""));
     let trial = sibling(&parent.join("trial"), &std::process::id().to_string());
     fs::create_dir(&trial)?;
     fs::remove_dir(&trial)
@@ -165,8 +164,9 @@ mod tests {
         check_swap(&new)?;
         check_swap(&empty)?;
         assert_eq!(names(folder.path()), ["empty"]);
+        check_swap(Path::new("of the working folder"))?;
         fs::write(folder.path().join("a"), "a file")?;
-        assert!(check_swap(Path::new("/proc/none")).is_err());
+        assert!(check_swap(&new).is_err());
         Ok(())
     }
 
