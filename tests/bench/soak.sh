@@ -16,4 +16,7 @@ for times in 1 10; do
     test "$(wc -l < "$folder/tagged")" = "$((1000 * times))"
     read -r seconds kilobytes < "$folder/cost"
     echo "| $((1000 * times)) | $seconds | $((kilobytes / 1000)) MB |"
+    first=${first:-$kilobytes}
 done
+# A tenth is left to the allocator.
+test "$kilobytes" -le "$((first * 11 / 10))" || { echo "memory grew" >&2; exit 1; }

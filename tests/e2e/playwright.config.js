@@ -9,6 +9,7 @@ export default defineConfig({
   testDir: ".",
   outputDir: "results",
   workers: 1,
+  forbidOnly: true,
   timeout: 120_000,
   expect: { timeout: 30_000 },
   reporter: [["list"]],

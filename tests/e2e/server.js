@@ -7,7 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const inRepository = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
-const root = process.env.DIST ?? inRepository("dist");
+const root = path.resolve(process.env.DIST ?? inRepository("dist"));
 /// The toys, which are small and fast, and what they rehearse.
 const toys = [
   [/^models\//, inRepository("tests/fixtures/models/")],
@@ -22,9 +22,16 @@ const types = {
   ".wasm": "application/wasm",
 };
 
+/// Of the models beside the page those that ship, whatever else lies there.
+function onlyShipped(bytes) {
+  const manifest = JSON.parse(bytes);
+  manifest.models = manifest.models.filter(({ folder }) => ["teacher", "student"].includes(folder));
+  return Buffer.from(JSON.stringify(manifest));
+}
+
 /// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes, which may
-/// take its time; `aliases` a
-/// part of a path to another that holds its files. The models are toys, or with `shipped` those of the page.
+/// take its time; `aliases` a part of a path to another that holds its files. The models are toys, or with
+/// `shipped` those that ship.
 export async function serve(prefix = "/some/where/", { shipped = false } = {}) {
   const faults = new Map();
   const aliases = new Map();
@@ -42,6 +49,7 @@ export async function serve(prefix = "/some/where/", { shipped = false } = {}) {
       if (!address.pathname.startsWith(prefix) || fault === "missing") throw new Error("missing");
       if (!toy && !file.startsWith(root)) throw new Error("outside");
       bytes = await readFile(file);
+      if (shipped && name === "models/manifest.json") bytes = onlyShipped(bytes);
     } catch {
       response.writeHead(404).end();
       return;

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Modules of `shared` in reading order: each uses only those before it.
 const ORDER: [&str; 9] =
@@ -51,27 +52,18 @@ fn root() -> PathBuf {
     tests.parent().expect("the package is in the repository").to_owned()
 }
 
-/// All files below a folder of the repository that `.gitignore` lets through.
+/// All files below a folder of the repository that git has or would add.
 fn files(folder: &str) -> Vec<PathBuf> {
-    let ignore = fs::read_to_string(root().join(".gitignore")).expect("there is a .gitignore");
-    let lines = ignore.lines().map(|line| line.trim_matches('/'));
-    let ignored: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let mut open = vec![root().join(folder)];
-    let mut files = Vec::new();
-    while let Some(path) = open.pop() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_ignored = |line: &&str| name == *line || path.ends_with(line);
-        if name == ".git" || ignored.iter().any(is_ignored) {
-            continue;
-        }
-        match fs::read_dir(&path) {
-            Ok(entries) => {
-                open.extend(entries.map(|entry| entry.expect("a folder can be read").path()))
-            }
-            Err(_) => files.push(path),
-        }
-    }
+    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder];
+    let listed = Command::new("git").args(list).current_dir(root()).output().expect("git runs");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let names = String::from_utf8(listed.stdout).expect("names in UTF-8");
+    let paths = names.split_terminator('\0').map(|name| root().join(name));
+    // What was deleted is listed until it is committed.
+    let mut files: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
     files.sort();
+    files.dedup();
+    assert!(!files.is_empty(), "no file in {folder}");
     files
 }
 
@@ -353,7 +345,7 @@ fn no_file_names_a_place_on_a_machine() {
         !before.ends_with(|char: char| char.is_alphanumeric() || "._-".contains(char))
     };
     let mut breaches = Vec::new();
-    for path in files("") {
+    for path in files(".") {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         for (number, line) in (1..).zip(text.lines()) {
             for place in &places {

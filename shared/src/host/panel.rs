@@ -8,6 +8,12 @@ use std::ops::Range;
 
 use super::gemm::Matrix;
 
+#[cfg(all(target_arch = "wasm32", not(target_feature = "simd128")))]
+compile_error!(
+    "expected the target feature simd128, which `.cargo/config.toml` asks for; cargo leaves that out where the \
+     variable RUSTFLAGS is set"
+);
+
 /// Columns of a panel.
 const COLUMNS: usize = 16;
 /// Rows of a tile.

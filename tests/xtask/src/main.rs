@@ -13,9 +13,15 @@ use std::time::Instant;
 use run::{Failure, Run};
 
 /// Every check of the native crates: its name and the arguments of cargo.
-const CHECKS: [(&str, &[&str]); 3] = [
+const CHECKS: [(&str, &[&str]); 5] = [
     ("format", &["fmt", "--all", "--check"]),
+    ("format of the fuzz targets", &["fmt", "--manifest-path", "tests/fuzz/Cargo.toml", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    // The command line for the processor alone is another program.
+    (
+        "lints without a GPU",
+        &["clippy", "-p", "native", "--no-default-features", "--locked", "--", "-D", "warnings"],
+    ),
     ("tests", &["test", "--workspace", "--locked"]),
 ];
 
@@ -31,9 +37,14 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["setup"] => setup::setup(),
         // The tests have built the command line.
-        ["test"] => native().and_then(|()| browser(&target().join("debug/understudy"))),
+        ["test"] => setup::check()
+            .and_then(|()| native())
+            .and_then(|()| beside(""))
+            .and_then(|binary| browser(&binary)),
         ["test", "native"] => native(),
-        ["test", "browser"] => command_line().and_then(|binary| browser(&binary)),
+        ["test", "browser"] => {
+            setup::check().and_then(|()| command_line()).and_then(|binary| browser(&binary))
+        }
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -66,27 +77,37 @@ fn native() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where cargo builds.
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+/// The command line that was built in `folder` of cargo's target folder, in which this program lies too.
+fn beside(folder: &str) -> Result<PathBuf, Failure> {
+    let name = format!("understudy{}", std::env::consts::EXE_SUFFIX);
+    let this = std::env::current_exe();
+    let target = this.as_ref().ok().and_then(|this| this.parent()?.parent());
+    let found = target.map(|target| target.join(folder).join("debug").join(name));
+    let found = found.filter(|binary| binary.is_file());
+    found.ok_or_else(|| Failure("the command line that was just built cannot be found".into()))
 }
 
 /// The command line, for what the page's tests hand over to it: without a GPU, which they do not need,
 /// and in a folder of its own, so that it does not undo what other builds have built.
 fn command_line() -> Result<PathBuf, Failure> {
-    let folder = target().join("cpu");
+    let folder = "cpu";
+    let this = std::env::current_exe().unwrap_or_default();
+    let target = this.ancestors().nth(2).unwrap_or(Path::new("target")).join(folder);
     let arguments = ["build", "--locked", "-p", "native", "--no-default-features", "--target-dir"];
-    let build = Run::new(env!("CARGO")).with(&arguments).with(&[&folder.to_string_lossy()]);
+    let build = Run::new(env!("CARGO")).with(&arguments).with(&[&target.to_string_lossy()]);
     timed("command line", || build.within(&root()).done())?;
-    Ok(folder.join("debug/understudy"))
+    beside(folder)
 }
 
 /// Builds the page once, as it is published, and tries it in a browser; `binary` is the command line.
 fn browser(binary: &Path) -> Result<(), Failure> {
-    timed("page", || wasm::trunk().with(&["build", "--release"]).within(&root()).done())?;
-    let tests = root().join("tests/e2e");
-    let run = Run::new("npx").with(&["playwright", "test"]).within(&tests);
-    timed("browser", || run.set("UNDERSTUDY", &binary.to_string_lossy()).done())
+    timed("page", || wasm::trunk().with(&["build"]).within(&root()).done())?;
+    let mut run = Run::new("npx").with(&["--no-install", "playwright", "test"]);
+    if let Some(chromium) = setup::chromium() {
+        run = run.set("CHROMIUM", &chromium.to_string_lossy());
+    }
+    let run = run.within(&root().join("tests/e2e")).set("UNDERSTUDY", &binary.to_string_lossy());
+    timed("browser", || run.done())
 }
 
 fn timed(name: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {

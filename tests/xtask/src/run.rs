@@ -45,10 +45,7 @@ impl Run {
         match self.command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Failure(format!("`{}`: {status}", self.shown))),
-            Err(error) => Err(Failure(format!(
-                "`{}` cannot be started: {error}; `cargo xtask setup` installs what is missing",
-                self.shown
-            ))),
+            Err(error) => Err(Failure(format!("`{}` cannot be started: {error}", self.shown))),
         }
     }
 

@@ -8,27 +8,65 @@ use crate::root;
 use crate::run::{Failure, Run};
 use crate::wasm;
 
-/// Trunk 0.22 asks for a newer compiler than `rust-toolchain.toml` names.
-const TRUNK: &str = "0.21.14";
-
-/// Debian's binaryen 108 breaks modules without a word, so npm's is taken.
-const BINARYEN: &str = "132";
+/// What Playwright runs on.
+const NODE: u32 = 20;
 
 /// Runs every step.
 pub fn setup() -> Result<(), Failure> {
+    node()?;
     target()?;
     wasm_bindgen()?;
     trunk()?;
     wasm_opt()?;
-    chromium()?;
-    vulkan()?;
     npm_packages()?;
+    let of_the_tests = install_chromium().and_then(|()| vulkan());
+    of_the_tests.map_err(|Failure(reason)| {
+        Failure(format!("{reason}\nThe tests need it. All else is there: `trunk serve`"))
+    })?;
     eprintln!("everything is there: `trunk serve`");
     Ok(())
 }
 
+/// That what the page's tests need is there, to be known before half an hour of building.
+pub fn check() -> Result<(), Failure> {
+    let playwright = root().join("tests/e2e/node_modules/@playwright/test");
+    let wants = [
+        ("trunk", Run::new("trunk").with(&["--version"]).output().is_some()),
+        ("the packages of tests/e2e", playwright.is_dir()),
+        ("Chromium", chromium().is_some()),
+    ];
+    match wants.iter().find(|(_, is_there)| !is_there) {
+        Some((what, _)) => {
+            Err(Failure(format!("no {what}; `cargo xtask setup` installs what is missing")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn say(what: &str, state: &str) {
     eprintln!("== {what}: {state}");
+}
+
+fn node() -> Result<(), Failure> {
+    let found = Run::new("node").with(&["--version"]).output().unwrap_or_default();
+    let major = found
+        .trim()
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    let has_npm = Run::new("npm").with(&["--version"]).output().is_some();
+    match major {
+        Some(major) if major >= NODE && has_npm => {
+            say("node", found.trim());
+            Ok(())
+        }
+        _ => Err(Failure(format!(
+            "node {}{}; expected node {NODE} or newer, with npm (https://nodejs.org/en/download)",
+            if found.is_empty() { "is not there" } else { found.trim() },
+            if has_npm { "" } else { ", no npm" }
+        ))),
+    }
 }
 
 fn target() -> Result<(), Failure> {
@@ -38,13 +76,14 @@ fn target() -> Result<(), Failure> {
     }
     if wasm::environment_file().is_file() {
         say(wasm::TARGET, "there, by Debian's rustc-web");
-        return Ok(());
+        // The clone or the toolchain may have moved.
+        return write(&wasm::environment_file(), &wasm::fallback()?);
     }
     say(wasm::TARGET, "asking rustup");
     let add = ["target", "add", wasm::TARGET];
     // Rustup waits long where it cannot download.
     let added = match Run::new("timeout").with(&["--version"]).output() {
-        Some(_) => Run::new("timeout").with(&["60", "rustup"]).with(&add),
+        Some(_) => Run::new("timeout").with(&["120", "rustup"]).with(&add),
         None => Run::new("rustup").with(&add),
     };
     let added = added.within(&root()).done();
@@ -68,14 +107,46 @@ fn forget_fallback() -> Result<(), Failure> {
 
 fn wasm_bindgen() -> Result<(), Failure> {
     let version = locked("wasm-bindgen")?;
-    let found = Run::new("wasm-bindgen").with(&["--version"]).output();
-    if found.is_some_and(|found| found.trim().ends_with(&format!(" {version}"))) {
-        say("wasm-bindgen", &version);
+    let install = || cargo_install("wasm-bindgen-cli", &version);
+    tool("wasm-bindgen", &version, install)
+}
+
+/// Installs a tool of a version unless it is there, and looks again: another one may come first.
+fn tool(
+    name: &str,
+    version: &str,
+    install: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let found = || Run::new(name).with(&["--version"]).output().unwrap_or_default();
+    let is_there = |found: &str| found.split_whitespace().any(|word| word == version);
+    let before = found();
+    if is_there(&before) {
+        say(name, version);
         return Ok(());
     }
-    say("wasm-bindgen", &format!("installing {version}, the lock's"));
-    // Not `--locked`: that lock may name a version that was taken back since.
-    cargo_install("wasm-bindgen-cli", &version, &[])
+    let instead = match before.trim() {
+        "" => String::new(),
+        before => format!(" in place of `{before}`"),
+    };
+    say(name, &format!("installing {version}{instead}"));
+    install()?;
+    match found() {
+        now if is_there(&now) => Ok(()),
+        now => Err(Failure(format!(
+            "{name} {version} is installed, but what is called is `{}`; expected {} first in PATH",
+            now.trim(),
+            cargo_bin()?.display()
+        ))),
+    }
+}
+
+/// A version that `Trunk.toml` names, behind `prefix`.
+fn pinned(prefix: &str) -> Result<String, Failure> {
+    let path = root().join("Trunk.toml");
+    let text = fs::read_to_string(&path)
+        .map_err(|error| Failure(format!("{}: {error}", path.display())))?;
+    let version = text.lines().find_map(|line| line.strip_prefix(prefix)?.strip_suffix('"'));
+    version.map(str::to_owned).ok_or_else(|| Failure(format!("Trunk.toml has no {prefix}")))
 }
 
 /// The version of a package in `Cargo.lock`.
@@ -91,13 +162,8 @@ fn locked(package: &str) -> Result<String, Failure> {
 }
 
 fn trunk() -> Result<(), Failure> {
-    let found = Run::new("trunk").with(&["--version"]).output();
-    if found.is_some_and(|found| found.trim().ends_with(TRUNK)) {
-        say("trunk", TRUNK);
-    } else {
-        say("trunk", &format!("installing {TRUNK}"));
-        cargo_install("trunk", TRUNK, &["--locked"])?;
-    }
+    let version = pinned("trunk-version = \"=")?;
+    tool("trunk", &version, || cargo_install("trunk", &version))?;
     if wasm::environment_file().is_file() { wrap_trunk() } else { Ok(()) }
 }
 
@@ -124,22 +190,33 @@ fn wrap_trunk() -> Result<(), Failure> {
     Run::new("chmod").with(&["+x", &trunk.to_string_lossy()]).done()
 }
 
+/// Debian's binaryen 108 breaks modules without a word, so npm's is taken.
 fn wasm_opt() -> Result<(), Failure> {
-    let found = Run::new("wasm-opt").with(&["--version"]).output().unwrap_or_default();
-    if found.contains(&format!("version {BINARYEN}")) {
-        say("wasm-opt", BINARYEN);
-        return Ok(());
-    }
-    say("wasm-opt", &format!("installing binaryen {BINARYEN} from npm"));
+    let version = pinned("wasm_opt = \"version_")?;
     let home = cargo_bin()?;
     let home = home.parent().unwrap_or(&home).to_string_lossy().into_owned();
-    let package = format!("binaryen@{BINARYEN}");
-    Run::new("npm").with(&["install", "--global", "--prefix", &home, &package]).done()
+    let package = format!("binaryen@{version}.0.0");
+    tool("wasm-opt", &version, || {
+        Run::new("npm").with(&["install", "--global", "--prefix", &home, &package]).done()
+    })
 }
 
-fn chromium() -> Result<(), Failure> {
-    if Run::new("chromium").with(&["--version"]).output().is_some() {
-        say("chromium", "there");
+/// The browser of the tests: the one that the variable `CHROMIUM` names, or else one in `PATH`. Ubuntu's snap
+/// is none of them: it sees neither the tests' folders nor their flags.
+pub fn chromium() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("CHROMIUM") {
+        return Some(named.into());
+    }
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let all = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    all.filter(|path| path.is_file() && !path.starts_with("/snap"))
+        .find(|path| Run::new(&path.to_string_lossy()).with(&["--version"]).output().is_some())
+}
+
+fn install_chromium() -> Result<(), Failure> {
+    if let Some(path) = chromium() {
+        say("chromium", &path.display().to_string());
         return Ok(());
     }
     say("chromium", "installing");
@@ -149,10 +226,18 @@ fn chromium() -> Result<(), Failure> {
 /// Chromium brings a software driver for Vulkan, on which the GPU's tests run, but not for all to see
 /// the library that loads drivers.
 fn vulkan() -> Result<(), Failure> {
-    let libraries = Run::new("ldconfig").with(&["-p"]).output();
-    if libraries.is_none_or(|libraries| libraries.contains("libvulkan.so.1")) {
-        say("vulkan", "there");
-        return Ok(());
+    // Debian's is not on everybody's PATH.
+    let mut programs = ["ldconfig", "/sbin/ldconfig"].into_iter();
+    match programs.find_map(|program| Run::new(program).with(&["-p"]).output()) {
+        Some(libraries) if libraries.contains("libvulkan.so.1") => {
+            say("vulkan", "there");
+            return Ok(());
+        }
+        None => {
+            say("vulkan", "not known, for there is no ldconfig; the tests of the GPU will tell");
+            return Ok(());
+        }
+        Some(_) => {}
     }
     say("vulkan", "installing its loader");
     apt(&["libvulkan1"])
@@ -160,7 +245,8 @@ fn vulkan() -> Result<(), Failure> {
 
 fn npm_packages() -> Result<(), Failure> {
     let folder = root().join("tests/e2e");
-    if folder.join("node_modules/.package-lock.json").is_file() {
+    // It fails where one is missing or of another version.
+    if Run::new("npm").with(&["ls"]).within(&folder).output().is_some() {
         say("packages of tests/e2e", "there");
         return Ok(());
     }
@@ -169,17 +255,23 @@ fn npm_packages() -> Result<(), Failure> {
 }
 
 fn apt(packages: &[&str]) -> Result<(), Failure> {
-    Run::new("apt-get").with(&["update"]).done()?;
     let install = ["install", "--yes", "--no-install-recommends"];
-    Run::new("apt-get").with(&install).with(packages).done()
+    let updated = Run::new("apt-get").with(&["update"]).done();
+    let done = updated.and_then(|()| Run::new("apt-get").with(&install).with(packages).done());
+    let names = packages.join(" ");
+    done.map_err(|Failure(reason)| {
+        Failure(format!(
+            "{reason}; expected {names}: as root, `apt-get install {names}`, or what another distribution \
+             calls them, and then `cargo xtask setup` again"
+        ))
+    })
 }
 
-fn cargo_install(package: &str, version: &str, options: &[&str]) -> Result<(), Failure> {
-    let install = ["install", package, "--version", version, "--force"];
+fn cargo_install(package: &str, version: &str) -> Result<(), Failure> {
+    let install = ["install", package, "--version", version, "--locked", "--force"];
     // Tools that run for seconds need no build of many minutes.
     Run::new(env!("CARGO"))
         .with(&install)
-        .with(options)
         .set("CARGO_PROFILE_RELEASE_LTO", "off")
         .set("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .set("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")

@@ -19,14 +19,14 @@ pub fn trunk() -> Run {
     let mut run = Run::new("trunk");
     if let Ok(text) = fs::read_to_string(environment_file()) {
         for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            run = run.set(name, value);
+            run = run.set(name, value.trim_matches('\''));
         }
     }
     // It asks a server for newer versions otherwise, and takes no `NO_COLOR=1`.
     run.set("TRUNK_SKIP_VERSION_CHECK", "true").set("NO_COLOR", "true")
 }
 
-/// Where the fallback's environment stands, `NAME=value`, one a line.
+/// Where the fallback's environment stands, `NAME='value'`, one a line, as a shell reads it too.
 pub fn environment_file() -> PathBuf {
     root().join(".cargo/wasm.env")
 }
@@ -43,7 +43,7 @@ pub fn sysroot() -> Option<PathBuf> {
     Some(PathBuf::from(printed.trim()))
 }
 
-/// What Debian's compiler needs, as `NAME=value`.
+/// What Debian's compiler needs, as `NAME='value'`.
 ///
 /// # Errors
 ///
@@ -60,8 +60,8 @@ pub fn fallback() -> Result<String, Failure> {
     }
     // A target folder of its own, so that neither compiler rebuilds what the other has built.
     Ok(format!(
-        "RUSTC={compiler}\nRUSTC_BOOTSTRAP=1\nCARGO_UNSTABLE_BUILD_STD=std,panic_abort\n\
-         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER={}\nCARGO_TARGET_DIR={}\n",
+        "RUSTC='{compiler}'\nRUSTC_BOOTSTRAP=1\nCARGO_UNSTABLE_BUILD_STD=std,panic_abort\n\
+         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER='{}'\nCARGO_TARGET_DIR='{}'\n",
         linker.display(),
         root().join("target/rustc-web").display()
     ))
