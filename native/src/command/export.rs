@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_command_keeps_its_flags_and_loses_folders() {
-        let command = "understudy distill --teacher=/home/jane/t --data '/home/jane/Secret Client/d' --epochs 2 \
+        let command = "understudy distill --teacher=/data/jane/t --data '/data/jane/Secret Client/d' --epochs 2 \
                        --base owner/name@main --out 'my runs/a b'";
         let shown =
             "understudy distill --teacher=t --data d --epochs 2 --base owner/name@main --out 'a b'";
