@@ -27,13 +27,13 @@ pub fn setup() -> Result<(), Failure> {
     Ok(())
 }
 
-/// That what the page's tests need is there, to be known before half an hour of building.
+/// Checks that what the page's tests need is there, before half an hour of building.
 pub fn check() -> Result<(), Failure> {
     let playwright = root().join("tests/e2e/node_modules/@playwright/test");
     let wants = [
         ("trunk", Run::new("trunk").with(&["--version"]).output().is_some()),
-        ("the packages of tests/e2e", playwright.is_dir()),
-        ("Chromium", chromium().is_some()),
+        ("packages of tests/e2e", playwright.is_dir()),
+        ("Chromium (in PATH, or named by CHROMIUM)", chromium().is_some()),
     ];
     match wants.iter().find(|(_, is_there)| !is_there) {
         Some((what, _)) => {
@@ -76,8 +76,10 @@ fn target() -> Result<(), Failure> {
     }
     if wasm::environment_file().is_file() {
         say(wasm::TARGET, "there, by Debian's rustc-web");
-        // The clone or the toolchain may have moved.
-        return write(&wasm::environment_file(), &wasm::fallback()?);
+        // The clone or the toolchain may have moved, or the compiler may be gone.
+        if let Ok(text) = wasm::fallback() {
+            return write(&wasm::environment_file(), &text);
+        }
     }
     say(wasm::TARGET, "asking rustup");
     let add = ["target", "add", wasm::TARGET];
@@ -107,7 +109,8 @@ fn forget_fallback() -> Result<(), Failure> {
 
 fn wasm_bindgen() -> Result<(), Failure> {
     let version = locked("wasm-bindgen")?;
-    let install = || cargo_install("wasm-bindgen-cli", &version);
+    // Not `--locked`: its lock names a version of webpki-roots that was taken back.
+    let install = || cargo_install("wasm-bindgen-cli", &version, &[]);
     tool("wasm-bindgen", &version, install)
 }
 
@@ -163,7 +166,7 @@ fn locked(package: &str) -> Result<String, Failure> {
 
 fn trunk() -> Result<(), Failure> {
     let version = pinned("trunk-version = \"=")?;
-    tool("trunk", &version, || cargo_install("trunk", &version))?;
+    tool("trunk", &version, || cargo_install("trunk", &version, &["--locked"]))?;
     if wasm::environment_file().is_file() { wrap_trunk() } else { Ok(()) }
 }
 
@@ -174,6 +177,13 @@ fn wrap_trunk() -> Result<(), Failure> {
     let real = cargo_bin()?.join("trunk-itself");
     let is_wrapped = fs::read(&trunk).is_ok_and(|bytes| bytes.starts_with(b"#!"));
     if is_wrapped {
+        return Ok(());
+    }
+    if !trunk.is_file() {
+        say(
+            "trunk",
+            "not where cargo installs it: before `trunk serve`, `set -a; . .cargo/wasm.env`",
+        );
         return Ok(());
     }
     say("trunk", "wrapped, to find Debian's compiler");
@@ -201,16 +211,21 @@ fn wasm_opt() -> Result<(), Failure> {
     })
 }
 
-/// The browser of the tests: the one that the variable `CHROMIUM` names, or else one in `PATH`. Ubuntu's snap
-/// is none of them: it sees neither the tests' folders nor their flags.
+/// The browser of the tests: the one that the variable `CHROMIUM` names, or else one in `PATH`, but no snap:
+/// that sees neither the tests' folders nor their flags.
 pub fn chromium() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("CHROMIUM") {
-        return Some(named.into());
+        return Some(PathBuf::from(named)).filter(|path| path.is_file());
     }
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let all = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    all.filter(|path| path.is_file() && !path.starts_with("/snap"))
+    // Ubuntu's `chromium-browser` is a script that starts the snap.
+    let is_snap = |path: &PathBuf| {
+        let starts_it = |text: &str| text.len() < 10_000 && text.contains("/snap/");
+        path.starts_with("/snap") || fs::read_to_string(path).is_ok_and(|text| starts_it(&text))
+    };
+    all.filter(|path| path.is_file() && !is_snap(path))
         .find(|path| Run::new(&path.to_string_lossy()).with(&["--version"]).output().is_some())
 }
 
@@ -246,7 +261,7 @@ fn vulkan() -> Result<(), Failure> {
 fn npm_packages() -> Result<(), Failure> {
     let folder = root().join("tests/e2e");
     // It fails where one is missing or of another version.
-    if Run::new("npm").with(&["ls"]).within(&folder).output().is_some() {
+    if Run::new("npm").with(&["ls", "--all"]).within(&folder).output().is_some() {
         say("packages of tests/e2e", "there");
         return Ok(());
     }
@@ -267,11 +282,12 @@ fn apt(packages: &[&str]) -> Result<(), Failure> {
     })
 }
 
-fn cargo_install(package: &str, version: &str) -> Result<(), Failure> {
-    let install = ["install", package, "--version", version, "--locked", "--force"];
+fn cargo_install(package: &str, version: &str, options: &[&str]) -> Result<(), Failure> {
+    let install = ["install", package, "--version", version, "--force"];
     // Tools that run for seconds need no build of many minutes.
     Run::new(env!("CARGO"))
         .with(&install)
+        .with(options)
         .set("CARGO_PROFILE_RELEASE_LTO", "off")
         .set("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .set("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
