@@ -254,7 +254,7 @@ pub trait Wire: Sized {
 }
 
 macro_rules! numbers {
-    ($($kind:ty),*) => {$(
+    ($is_one:expr; $($kind:ty),*) => {$(
         impl Wire for $kind {
             fn to_json(&self) -> Json {
                 Json::Number(*self as f64)
@@ -262,7 +262,7 @@ macro_rules! numbers {
 
             fn from_json(json: Json) -> Option<Self> {
                 match json {
-                    Json::Number(number) => Some(number as Self),
+                    Json::Number(number) if $is_one(number) => Some(number as Self),
                     _ => None,
                 }
             }
@@ -270,7 +270,23 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u32, u64, usize, f32, f64);
+numbers!(|_| true; f32, f64);
+numbers!(is_count; u64, usize);
+
+impl Wire for u32 {
+    fn to_json(&self) -> Json {
+        Json::Number(f64::from(*self))
+    }
+
+    fn from_json(json: Json) -> Option<Self> {
+        u64::from_json(json)?.try_into().ok()
+    }
+}
+
+/// Whether a number is a whole one from 0 on, of those that a `f64` tells apart.
+fn is_count(number: f64) -> bool {
+    (0.0..=9_007_199_254_740_991.0).contains(&number) && number.floor() == number
+}
 
 impl Wire for bool {
     fn to_json(&self) -> Json {
@@ -408,6 +424,16 @@ mod tests {
         assert_eq!(read(r#""\ud83d""#), Json::Text("\u{fffd}".to_owned()));
         assert_eq!(read(r#""\ud83d\u0041""#), Json::Text("\u{fffd}".to_owned()));
         assert_eq!(read(r#""\ude00a""#), Json::Text("\u{fffd}a".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_count_is_nothing() {
+        let read = |text: &str| Json::parse(text).ok().and_then(usize::from_json);
+        assert_eq!((read("0"), read("1e3")), (Some(0), Some(1000)));
+        for text in ["-1", "0.5", "9007199254740992", "1e300"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(u32::from_json(Json::Number(4_294_967_296.0)), None);
     }
 
     #[test]
