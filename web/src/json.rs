@@ -270,7 +270,8 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(|_| true; f32, f64);
+numbers!(|number: f64| (number as f32).is_finite(); f32);
+numbers!(f64::is_finite; f64);
 numbers!(is_count; u64, usize);
 
 impl Wire for u32 {
@@ -441,6 +442,7 @@ mod tests {
         assert_eq!(f64::NAN.to_json().to_line(), "null");
         assert_eq!(Option::<f64>::from_json(Json::Null), Some(None));
         assert_eq!(f64::from_json(Json::Null), None);
+        assert_eq!(f32::from_json(Json::Number(1e39)), None);
         let small = 0.1_f32;
         let line = small.to_json().to_line();
         assert_eq!(Json::parse(&line).ok().and_then(f32::from_json), Some(small));
