@@ -39,12 +39,12 @@ model = {"folder": "a", "role": "student", "parameters": 9, "dtype": "int8", "f1
 
 SEEDS = {
     "conll": [
-        "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\r\n\nPeter NNP B-PER\n",
-        "EU I-ORG\nUN B-ORG\n \t\nß\tO\n", "\ufeffAda B-PER", "Ada\n", "O\nB-PER\nI-PER\nB-LOC\n",
+        "-DOCSTART- -X- O\n\nNorvik NNP B-ORG\nsells VBZ O\r\n\nMara NNP B-PER\n",
+        "Norvik I-ORG\nVell B-ORG\n \t\nß\tO\n", "\ufeffAda B-PER", "Ada\n", "O\nB-PER\nI-PER\nB-LOC\n",
         "One sentence.\r\n\n  Another – one.\n", "Ada B-\n", "a b c\nd e\n",
     ],
     "jsonl": [
-        line(["EU", "né"], ["B-ORG", "O"]) + "\n", line(["é"], ["I-x"], id=7) + "\r\n\n",
+        line(["Ada", "né"], ["B-PER", "O"]) + "\n", line(["é"], ["I-x"], id=7) + "\r\n\n",
         line([], []), line(["a"], ["O", "O"]), line(["a"], [0]), "[]", '{"tokens": ["\\ud800"], "tags": ["O"]}',
     ],
     "tokenizer": [

@@ -21,7 +21,7 @@ use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::course::{Course, Material, Teaching, Work};
 use understudy_shared::train::fit::{Control, Ending, Event, FitError, StepRecord, Task, fit};
 use understudy_shared::train::lesson::{LessonError, LessonSettings};
-use understudy_shared::train::lesson_source::LessonSource;
+use understudy_shared::train::lesson_source::{LessonSource, Part};
 use understudy_shared::train::scope::{Scope, merged};
 use understudy_shared::train::source::{InMemory, Loaded, Source, SourceError};
 use understudy_shared::train::state::{Checkpoint, Progress, TrainState};
@@ -94,6 +94,40 @@ fn course(student: &Bundle, settings: &LessonSettings) -> Course {
     let teaching = Teaching::Nobody;
     let prepared = Course::prepare(student, None, teaching, material, settings, &mut pause);
     pollster::block_on(prepared).expect("it fits")
+}
+
+/// One sentence of text among many lessons may be in no batch, and is there still when the run goes on.
+#[test]
+fn a_text_that_no_batch_uses_is_kept_with_the_run() {
+    let student = student();
+    let teacher = bundle(&root().join("tests/fixtures/models/tiny-teacher"));
+    let (learned, rehearsal) = (golden().learned, rehearsal(&student));
+    let text = &learned.text[..1];
+    let material = || Material { lessons: &learned.lessons, text, rehearsal: &rehearsal };
+    let settings = LessonSettings { steps: 1, batch_size: 2, ..LessonSettings::default() };
+    let prepare = |teaching| {
+        let mut pause = async |_: Work, _, _| Ok::<_, LessonError>(());
+        let prepared = Course::prepare(&student, None, teaching, material(), &settings, &mut pause);
+        pollster::block_on(prepared).expect("it fits")
+    };
+    let course = prepare(Teaching::Teacher(&teacher.model));
+    assert!(course.source.used(Part::Taught).is_empty());
+    let kept = course.taught().expect("what the teacher said");
+    let again = prepare(Teaching::Known(&kept));
+    assert_eq!(again.source.examples().len(), course.source.examples().len());
+    let nobody = prepare(Teaching::Nobody);
+    assert!(nobody.taught().is_none());
+    assert_eq!(nobody.source.examples().len() + 1, course.source.examples().len());
+}
+
+#[test]
+fn lessons_with_the_soft_loss_alone_are_refused() {
+    let settings = LessonSettings { alpha: 1.0, ..LessonSettings::default() };
+    let taught = teach(&student(), None, &golden().learned, &settings);
+    assert_eq!(
+        taught.err().map(|error| error.to_string()).as_deref(),
+        Some("alpha is 1; expected less than 1, for lessons are learned by the hard loss")
+    );
 }
 
 fn state(student: &Bundle, settings: &LessonSettings) -> TrainState {

@@ -9,9 +9,9 @@ use understudy_shared::data::error::DataError;
 use understudy_shared::data::jsonl::read_jsonl;
 use understudy_shared::data::text::read_text;
 
-const CONLL: &str = "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\r\nGerman JJ I-MISC\n\n\
-                     Peter NNP B-PER\nBlackburn NNP I-PER\n\nß\tX\tO\n";
-const JSONL: &str = "{\"tokens\": [\"EU\", \"né\"], \"tags\": [\"B-ORG\", \"O\"]}\n\n\
+const CONLL: &str = "-DOCSTART- -X- O\n\nNorvik NNP B-ORG\nsells VBZ O\r\nVellish JJ I-MISC\n\n\
+                     Mara NNP B-PER\nVelling NNP I-PER\n\nß\tX\tO\n";
+const JSONL: &str = "{\"tokens\": [\"Ada\", \"né\"], \"tags\": [\"B-ORG\", \"O\"]}\n\n\
                      {\"id\": 7, \"tags\": [\"I-x\"], \"tokens\": [\"\\u00e9\"]}\r\n";
 const TEXT: &str = "\u{feff}One sentence.\r\n\n  Another – one.\n";
 

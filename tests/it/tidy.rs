@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// Modules of `shared` in reading order: each uses only those before it.
 const ORDER: [&str; 9] =
@@ -52,12 +52,16 @@ fn root() -> PathBuf {
     tests.parent().expect("the package is in the repository").to_owned()
 }
 
+/// What git says of this repository, whoever the clone belongs to.
+fn git(arguments: &[&str]) -> std::io::Result<Output> {
+    let mut git = Command::new("git");
+    git.args(["-c", "safe.directory=*"]).args(arguments).current_dir(root()).output()
+}
+
 /// All files below a folder of the repository that git has or would add.
 fn files(folder: &str) -> Vec<PathBuf> {
-    // Whoever the clone belongs to.
-    let mut git = Command::new("git");
-    git.args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others"]);
-    let listed = git.args(["--exclude-standard", "--", folder]).current_dir(root()).output();
+    let all = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder];
+    let listed = git(&all);
     let listed = listed.expect("git runs");
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let names = String::from_utf8(listed.stdout).expect("names in UTF-8");
@@ -359,4 +363,24 @@ fn no_file_names_a_place_on_a_machine() {
         }
     }
     check("no file names an absolute path of a machine", &breaches);
+}
+
+/// `understudy` writes what lies in `models/` into the list, and what is somebody's own is not committed.
+#[test]
+fn the_committed_list_names_committed_models() {
+    let list = git(&["show", ":models/manifest.json"]).expect("git runs").stdout;
+    let list: serde_json::Value = serde_json::from_slice(&list).expect("JSON");
+    let committed = git(&["ls-files", "--", "models"]).expect("git runs").stdout;
+    let committed = String::from_utf8(committed).expect("UTF-8");
+    let mut missing = vec![];
+    for model in list["models"].as_array().expect("a list") {
+        for file in model["files"].as_array().expect("a list") {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let path = format!("models/{}/{}", text(&model["folder"]), text(&file["name"]));
+            if !committed.lines().any(|line| line == path) {
+                missing.push(format!("models/manifest.json: {path}"));
+            }
+        }
+    }
+    check("the list of models names only what is committed", &missing);
 }

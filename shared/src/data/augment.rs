@@ -10,10 +10,8 @@ use rand_chacha::rand_core::SeedableRng;
 use super::conll::Sentence;
 use super::span::{EntitySpan, Mode, spans, tags_of};
 
-/// For every sentence with an entity `copies` more, in which each entity is another one of its type,
-/// drawn from all mentions in `sentences`; the same `seed` draws the same.
-///
-/// A type that is mentioned once keeps its mention.
+/// For every sentence with an entity `copies` more, in which each entity is one of its type that is drawn
+/// from all mentions in `sentences`, its own among them; the same `seed` draws the same.
 pub fn replace_mentions(sentences: &[Sentence], copies: usize, seed: u64) -> Vec<Sentence> {
     let found: Vec<Vec<EntitySpan>> =
         sentences.iter().map(|sentence| spans(&sentence.tags, Mode::Default)).collect();

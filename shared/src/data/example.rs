@@ -36,9 +36,25 @@ pub struct ExampleOptions {
     pub continuation: Continuation,
 }
 
+impl ExampleOptions {
+    /// Longest window in sub-words unless another is asked for: what a model learns from, is scored with and
+    /// tags with. Positions beyond it may never have been trained.
+    pub const MAX_LENGTH: usize = 128;
+
+    /// Windows of at most `max_length` sub-words, a quarter of which is context on either side.
+    pub fn of_length(max_length: usize) -> Self {
+        Self { max_length, context: max_length / 4, continuation: Continuation::Inside }
+    }
+
+    /// For a model that reads at most `most` sub-words.
+    pub fn for_model(most: usize) -> Self {
+        Self::of_length(most.min(Self::MAX_LENGTH))
+    }
+}
+
 impl Default for ExampleOptions {
     fn default() -> Self {
-        Self { max_length: 128, context: 32, continuation: Continuation::Inside }
+        Self::of_length(Self::MAX_LENGTH)
     }
 }
 

@@ -76,7 +76,7 @@ impl SubwordTokenizer {
         Ok(Self { inner, classify_id, separate_id, unknown_id, mask_id, vocab_size })
     }
 
-    /// Ids, added tokens' and gaps included; the embedding has as many rows or more.
+    /// Ids, added tokens' and gaps included; the embedding has as many rows.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
     }

@@ -177,8 +177,8 @@ pub fn softmax(logits: &[f32]) -> impl Iterator<Item = f32> + '_ {
     logits.iter().map(move |logit| (logit - largest).exp() / sum)
 }
 
-/// The most likely label of a distribution, the first one in a tie.
-fn most_likely(distribution: &[f32]) -> ScoredLabel {
+/// The most likely label of a distribution, or the one with the largest logit; the first one in a tie.
+pub fn most_likely(distribution: &[f32]) -> ScoredLabel {
     let mut best = 0;
     for (label, probability) in distribution.iter().enumerate() {
         if *probability > distribution[best] {

@@ -107,8 +107,7 @@ impl PreparedTexts {
     ///
     /// Only what the tokenizer itself refuses.
     pub fn new(bundle: &Bundle, texts: &[String]) -> Result<Self, TokenizeError> {
-        let max_length = bundle.config.max_position_embeddings.min(256);
-        let windows = ExampleOptions { max_length, context: max_length / 8, ..Default::default() };
+        let windows = ExampleOptions::for_model(bundle.config.max_position_embeddings);
         let mut prepared = Self { examples: Vec::new(), texts: Vec::with_capacity(texts.len()) };
         for (index, text) in texts.iter().enumerate() {
             let (subwords, words) = bundle.tokenizer.encode_text(text)?;

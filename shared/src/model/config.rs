@@ -245,8 +245,10 @@ impl BertConfig {
         for (field, value) in
             [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)]
         {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(out_of_range(field, value, "a number above 0"));
+            // As it is computed with.
+            let single = value as f32;
+            if !(single.is_finite() && single > 0.0) {
+                return Err(out_of_range(field, value, "a number above 0 of single precision"));
             }
         }
         Ok(())

@@ -38,7 +38,8 @@ pub struct ClassifierOutput {
 
 impl TokenClassifier {
     /// A new model: weights from N(0, `initializer_range`²), biases 0, LayerNorm 1 and 0, as
-    /// `BertPreTrainedModel._init_weights` does; the same `seed` gives the same model everywhere.
+    /// `BertPreTrainedModel._init_weights` does, but for the row of `[PAD]`, which that sets to 0 and nothing
+    /// reads; the same `seed` gives the same model everywhere.
     pub fn init(config: &BertConfig, num_labels: usize, seed: u64, device: &Device) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let deviation = config.initializer_range as f32;

@@ -71,8 +71,8 @@ pub struct Course {
     new: Option<Exam>,
     teacher: Option<Exam>,
     kept: Option<Exam>,
-    /// Examples whose teacher's logits are kept, and those.
-    taught: (Vec<Example>, TeacherLogits),
+    /// Examples whose teacher's logits are kept, and those, where somebody taught.
+    taught: Option<(Vec<Example>, TeacherLogits)>,
 }
 
 /// Sentences as examples, cut into those to learn from and those held out, each numbered from 0.
@@ -104,8 +104,7 @@ impl Split {
 }
 
 fn options(student: &Bundle) -> ExampleOptions {
-    let max_length = student.config.max_position_embeddings.min(128);
-    ExampleOptions { max_length, context: max_length / 4, ..ExampleOptions::default() }
+    ExampleOptions::for_model(student.config.max_position_embeddings)
 }
 
 impl Course {
@@ -133,6 +132,11 @@ impl Course {
         if lessons.is_empty() && text.learned.is_empty() {
             return Err(LessonError::Empty.into());
         }
+        if !lessons.is_empty() && settings.alpha == 1.0 {
+            let expected = "less than 1, for lessons are learned by the hard loss";
+            let found = settings.alpha;
+            return Err(LessonError::Setting { setting: "alpha", found, expected }.into());
+        }
         let asked = &lessons[..lessons.len().min(NEW_SENTENCES)];
         let examples = asked.iter().flat_map(|text| text.examples.clone()).collect();
         let tags = asked.iter().map(|text| text.tags.clone()).collect();
@@ -140,8 +144,7 @@ impl Course {
         let lessons = lessons.into_iter().flat_map(|text| text.examples).collect();
         let (taught, rehearsed) = (text.learned, rehearsal.learned);
         let source = LessonSource::new(lessons, taught, rehearsed, labels.len(), settings);
-        let taught = (vec![], TeacherLogits::empty(labels.len()));
-        let mut course = Self { source, new, teacher: None, kept: None, taught };
+        let mut course = Self { source, new, teacher: None, kept: None, taught: None };
         let model = current.unwrap_or(&student.model);
         let frozen = settings.scope.frozen_layers(config.num_hidden_layers);
         let pad = config.pad_token_id;
@@ -226,7 +229,7 @@ impl Course {
         let num_labels = student.labels.len();
         let mut taught = TeacherLogits::zeros(&examples, num_labels);
         match teaching {
-            Teaching::Nobody => {}
+            Teaching::Nobody => return Ok(()),
             Teaching::Known(bytes) => {
                 taught =
                     chunk::from_bytes(bytes, &examples, num_labels).map_err(LessonError::Taught)?;
@@ -246,14 +249,14 @@ impl Course {
                 (used.len()..examples.len()).map(|i| taught.of(i)).collect();
             self.teacher = Some(Exam::of_logits(held_out, &values, &student.labels));
         }
-        self.taught = (examples, taught);
+        self.taught = Some((examples, taught));
         Ok(())
     }
 
-    /// What the teacher said of the text, to be kept with a run's checkpoint; none where it said nothing.
+    /// What the teacher said of the text, to be kept with a run's checkpoint: with no sentence in it where
+    /// none is used, none where there was no teacher.
     pub fn taught(&self) -> Option<Vec<u8>> {
-        let (examples, logits) = &self.taught;
-        (!examples.is_empty()).then(|| chunk::to_bytes(examples, logits))
+        self.taught.as_ref().map(|(examples, logits)| chunk::to_bytes(examples, logits))
     }
 
     /// Whether the run is measured after so many steps of all: before the first, every ten, and after the

@@ -8,6 +8,7 @@ use super::source::{Loaded, Source, SourceError};
 use crate::data::IGNORE_INDEX;
 use crate::data::batch::shuffled;
 use crate::data::example::Example;
+use crate::infer::decode::most_likely;
 use crate::infer::states::KeptStates;
 use crate::infer::teacher::TeacherLogits;
 
@@ -84,11 +85,7 @@ impl LessonSource {
         let rows = logits.chunks_exact(self.logits.num_labels());
         for ((label, row), counted) in example.label_ids.iter_mut().zip(rows).zip(&example.counted)
         {
-            let best = row.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
-            *label = match best {
-                Some((best, _)) if *counted => best as i32,
-                _ => IGNORE_INDEX,
-            };
+            *label = if *counted { most_likely(row).label as i32 } else { IGNORE_INDEX };
         }
     }
 
