@@ -28,6 +28,8 @@ pub enum Command {
     )]
     Finetune(FinetuneArgs),
     /// Distil a teacher into a small student
+    ///
+    /// Without --data the preset `text` applies, and its values replace the defaults shown here.
     #[command(
         after_help = "Examples:\n  understudy distill\n  understudy distill --teacher runs/teacher/best --data conll2003/ --preset seed --out runs/student\n  understudy distill --teacher dslim/bert-base-NER --data lhoestq/conll2003 --out runs/student"
     )]

@@ -29,6 +29,8 @@ pub struct Labelled {
     pub sentences: Vec<Sentence>,
     /// The file they are from.
     pub file: FileHash,
+    /// The data set's page, where the names of the tags are from it.
+    pub page: Option<FileHash>,
 }
 
 /// The splits of a data folder.
@@ -42,6 +44,8 @@ pub struct Splits {
     pub test: Option<Labelled>,
 }
 
+/// The page of a data set, where the hub has it.
+pub const PAGE: &str = "README.md";
 /// Endings of files, by which one is told from a folder or an id.
 const ENDINGS: [&str; 4] = ["txt", "conll", "jsonl", "parquet"];
 
@@ -138,14 +142,22 @@ fn read_split(source: &Source, names: &[String], split: Split) -> Result<Option<
     for name in &files {
         let path = source.folder.join(name);
         let read = Bytes::from(store::read(&path)?);
-        let sentences = sentences(&path, &read, Some(&source.folder))?;
+        let (sentences, page) = sentences(&path, &read, Some(&source.folder))?;
         bytes.extend(&read);
-        let shown = source.shown(&path);
+        let page = page.map(|page| FileHash {
+            path: source.shown(&source.folder.join(PAGE)),
+            sha256: store::sha256_hex(page.as_bytes()),
+            sentences: None,
+        });
         match &mut all {
-            Some(all) => all.sentences.extend(sentences),
+            Some(all) => {
+                all.sentences.extend(sentences);
+                all.page = all.page.take().or(page);
+            }
             None => {
-                let file = FileHash { path: shown, sha256: String::new(), sentences: None };
-                all = Some(Labelled { sentences, file });
+                let path = source.shown(&path);
+                let file = FileHash { path, sha256: String::new(), sentences: None };
+                all = Some(Labelled { sentences, file, page });
             }
         }
     }
@@ -163,27 +175,36 @@ fn read_split(source: &Source, names: &[String], split: Split) -> Result<Option<
 /// Reads a labelled file: JSON lines and Parquet by their endings, else columns.
 pub fn read_labelled(path: &Path) -> Result<Labelled> {
     let bytes = Bytes::from(store::read(path)?);
-    let sentences = sentences(path, &bytes, path.parent())?;
-    let file = hash(path, &bytes, Some(sentences.len()));
-    Ok(Labelled { sentences, file })
-}
-
-/// The sentences of a file; what a Parquet file's tags are called may stand on the page in `folder`.
-fn sentences(path: &Path, bytes: &Bytes, folder: Option<&Path>) -> Result<Vec<Sentence>> {
-    let sentences = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("jsonl") => read_jsonl(bytes).map_err(anyhow::Error::from),
-        Some("parquet") => {
-            let page = folder.and_then(|folder| fs::read_to_string(folder.join("README.md")).ok());
-            read_parquet(bytes.clone(), page.as_deref())
-        }
-        _ => read_conll(bytes).map_err(anyhow::Error::from),
+    let folder = path.parent();
+    let (sentences, page) = sentences(path, &bytes, folder)?;
+    let hash = |path: &Path, bytes: &[u8], sentences| FileHash {
+        path: path.display().to_string(),
+        sha256: store::sha256_hex(bytes),
+        sentences,
     };
-    sentences.with_context(|| path.display().to_string())
+    let file = hash(path, &bytes, Some(sentences.len()));
+    let page = page.map(|page| hash(&path.with_file_name(PAGE), page.as_bytes(), None));
+    Ok(Labelled { sentences, file, page })
 }
 
-/// A file's name and SHA-256.
-pub fn hash(path: &Path, bytes: &[u8], sentences: Option<usize>) -> FileHash {
-    FileHash { path: path.display().to_string(), sha256: store::sha256_hex(bytes), sentences }
+/// The sentences of a file; what a Parquet file's tags are called may stand on the page in `folder`, which
+/// is returned where it does.
+fn sentences(
+    path: &Path,
+    bytes: &Bytes,
+    folder: Option<&Path>,
+) -> Result<(Vec<Sentence>, Option<String>)> {
+    let alone = |sentences| (sentences, None);
+    let read = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("jsonl") => read_jsonl(bytes).map(alone).map_err(anyhow::Error::from),
+        Some("parquet") => {
+            let page = folder.and_then(|folder| fs::read_to_string(folder.join(PAGE)).ok());
+            let read = read_parquet(bytes.clone(), page.as_deref());
+            read.map(|(sentences, is_of_page)| (sentences, page.filter(|_| is_of_page)))
+        }
+        _ => read_conll(bytes).map(alone).map_err(anyhow::Error::from),
+    };
+    read.with_context(|| path.display().to_string())
 }
 
 /// The label set of some sentences.

@@ -12,7 +12,7 @@ use understudy_shared::data::batch::BatchBudget;
 use understudy_shared::data::example::{Example, ExampleOptions};
 use understudy_shared::infer::chunk::{ChunkLayout, from_bytes, to_bytes};
 use understudy_shared::infer::logits::for_each_logits;
-use understudy_shared::infer::teacher::{TeacherLogits, cache_key, teacher_key};
+use understudy_shared::infer::teacher::{Precision, TeacherLogits, cache_key, teacher_key};
 
 use crate::bundle_dir::BundleDir;
 use crate::progress::Progress;
@@ -64,10 +64,19 @@ pub struct Labelling<'a> {
     shard: Shard,
     progress: Progress,
     counts: Counts,
-    /// Whether logits that cannot be kept are an error.
-    must_keep: bool,
-    can_keep: bool,
+    keeping: Keeping,
     quiet: bool,
+}
+
+/// What is done about logits that cannot be kept on disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// They are an error.
+    Required,
+    /// They are told, once.
+    Wanted,
+    /// They have been told; no more is tried.
+    GivenUp,
 }
 
 /// A file of logits, and where things are in it.
@@ -104,8 +113,8 @@ pub struct Labelled {
 }
 
 impl<'a> Labelling<'a> {
-    /// In `folder`, or else in the user's cache folder. `sentences` are all that will be labelled, for
-    /// the progress bar.
+    /// In `folder`, or else in the user's cache folder. `sentences` are all of the text, other parts' too,
+    /// for the progress bar.
     pub fn new(
         folder: Option<&Path>,
         files: &BundleDir,
@@ -118,7 +127,7 @@ impl<'a> Labelling<'a> {
             None => cache_folder()?,
         };
         let teacher_key = teacher_key(&[&files.config, &files.weights]);
-        let progress = Progress::count(quiet, "teacher labels", sentences.div_ceil(shard.count));
+        let progress = Progress::count(quiet, "teacher labels", sentences).in_parts(shard.count);
         let counts = Counts::default();
         let reader = Reader::new(&teacher.model);
         Ok(Self {
@@ -129,15 +138,14 @@ impl<'a> Labelling<'a> {
             shard,
             progress,
             counts,
-            must_keep: false,
-            can_keep: true,
+            keeping: Keeping::Wanted,
             quiet,
         })
     }
 
     /// With logits that cannot be kept as an error, for they are all that is wanted.
     pub fn or_fail(self) -> Self {
-        Self { must_keep: true, ..self }
+        Self { keeping: Keeping::Required, ..self }
     }
 
     /// Where the logits are.
@@ -179,7 +187,7 @@ impl<'a> Labelling<'a> {
         options: &ExampleOptions,
         mut sink: impl FnMut(&[Example], Labelled),
     ) -> Result<()> {
-        self.must_keep = true;
+        self.keeping = Keeping::Required;
         for chunk in file.chunks(CHUNK, &self.teacher.tokenizer, options)? {
             let chunk = chunk?;
             let Some((logits, stored)) = self.chunk(&chunk)? else { continue };
@@ -192,36 +200,35 @@ impl<'a> Labelling<'a> {
     /// The logits of a chunk, found, or computed and left on disk, and where they are if they could be
     /// kept; `None` if it is another part's.
     fn chunk(&mut self, chunk: &[Example]) -> Result<Option<(TeacherLogits, Option<Stored>)>> {
+        stop::check(|| self.stopped())?;
         let number = self.counts.seen;
         self.counts.seen += 1;
         if number % self.shard.count != self.shard.index {
+            self.progress.skip(sentences(chunk), "another part's");
             return Ok(None);
         }
         self.counts.chunks += 1;
-        let key = cache_key(&self.teacher_key, chunk);
-        let path = self.folder.join(format!("{key}.safetensors"));
-        if let Some((logits, layout)) = self.read(&path, chunk) {
-            self.counts.found += 1;
-            self.progress.skip(sentences(chunk));
-            return Ok(Some((logits, Some((path, layout)))));
+        // Those in full precision are as good for one who reads in half.
+        let mut precisions = vec![Precision::Full, self.reader.precision()];
+        precisions.dedup();
+        for precision in precisions {
+            let path = self.path(chunk, precision);
+            if let Some((logits, layout)) = self.read(&path, chunk) {
+                self.counts.found += 1;
+                self.progress.skip(sentences(chunk), "done before");
+                return Ok(Some((logits, Some((path, layout)))));
+            }
         }
-        let Some(logits) = self.compute(chunk)? else {
-            return Err(Stopped(format!(
-                "stopped while the teacher labelled the text; {} chunks are in {}, and the same \
-                 command goes on from there",
-                self.counts.found + self.counts.kept,
-                self.folder.display()
-            ))
-            .into());
-        };
+        let Some(logits) = self.compute(chunk)? else { return Err(Stopped(self.stopped()).into()) };
+        let path = self.path(chunk, self.reader.precision());
         let mut stored = None;
-        if self.can_keep || self.must_keep {
+        if self.keeping != Keeping::GivenUp {
             match self.keep(&path, chunk, &logits) {
                 Ok(layout) => {
                     self.counts.kept += 1;
                     stored = Some((path, layout));
                 }
-                Err(error) if self.must_keep => {
+                Err(error) if self.keeping == Keeping::Required => {
                     let why = "the teacher's logits cannot be kept; expected a --cache folder that can \
                                be written";
                     return Err(error.context(why));
@@ -229,11 +236,26 @@ impl<'a> Labelling<'a> {
                 // Without the cache the next run labels again.
                 Err(error) => {
                     self.progress.message(&format!("{error:#}; the logits are not kept"));
-                    self.can_keep = false;
+                    self.keeping = Keeping::GivenUp;
                 }
             }
         }
         Ok(Some((logits, stored)))
+    }
+
+    /// What there is when it is stopped.
+    fn stopped(&self) -> String {
+        format!(
+            "stopped while the teacher labelled the text; {} chunks are in {}, and the same command goes \
+             on from there",
+            self.counts.found + self.counts.kept,
+            self.folder.display()
+        )
+    }
+
+    fn path(&self, chunk: &[Example], precision: Precision) -> PathBuf {
+        let key = cache_key(&self.teacher_key, chunk, precision);
+        self.folder.join(format!("{key}.safetensors"))
     }
 
     fn read(&self, path: &Path, chunk: &[Example]) -> Option<(TeacherLogits, ChunkLayout)> {
@@ -267,8 +289,8 @@ impl<'a> Labelling<'a> {
                 done += 1;
                 // What a device that ran out of memory had done already is not counted twice.
                 if done > counted {
-                    let is_first = index == 0 || chunk[index - 1].sentence != chunk[index].sentence;
-                    progress.advance(usize::from(is_first), chunk[index].input_ids.len());
+                    progress
+                        .advance(sentences(&chunk[index..=index]), chunk[index].input_ids.len());
                     counted = done;
                 }
                 !stop.load(Ordering::Relaxed)
@@ -287,10 +309,13 @@ impl<'a> Labelling<'a> {
     }
 }
 
-/// Sentences whose first window is in the chunk.
-fn sentences(chunk: &[Example]) -> usize {
-    let changes = chunk.windows(2).filter(|pair| pair[0].sentence != pair[1].sentence).count();
-    changes + usize::from(!chunk.is_empty())
+/// Sentences whose first window is among the examples, which is the one that counts the first word.
+pub fn sentences(examples: &[Example]) -> usize {
+    let is_first = |example: &&Example| {
+        let mut words = example.word_ids.iter().zip(&example.counted);
+        words.any(|(word, counted)| *word == Some(0) && *counted)
+    };
+    examples.iter().filter(is_first).count()
 }
 
 /// `understudy/teacher-logits` in the user's cache folder.
@@ -317,5 +342,22 @@ mod tests {
             let error = wrong.parse::<Shard>().expect_err(wrong);
             assert!(error.contains("expected NUMBER/COUNT"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_sentence_counts_where_it_begins() {
+        let window = |words: [usize; 2], counted: [bool; 2]| Example {
+            sentence: 0,
+            input_ids: vec![2, 7, 8, 3],
+            word_ids: vec![None, Some(words[0]), Some(words[1]), None],
+            counted: vec![false, counted[0], counted[1], false],
+            label_ids: vec![-100; 4],
+        };
+        let first = window([0, 1], [true, true]);
+        let others = [window([1, 2], [false, true]), window([0, 1], [false, true])];
+        assert_eq!(sentences(std::slice::from_ref(&first)), 1);
+        // Such as those at the start of a chunk whose sentence began in the chunk before.
+        assert_eq!(sentences(&others), 0);
+        assert_eq!(sentences(&[&others[..], &[first.clone(), first]].concat()), 2);
     }
 }

@@ -114,13 +114,12 @@ pub fn example_options(args: &TrainArgs, most: usize) -> Result<ExampleOptions> 
 
 /// Windows of at most `max_length` sub-words for models that read at most `most`.
 pub fn window_options(max_length: Option<usize>, most: usize) -> Result<ExampleOptions> {
-    let max_length = max_length.unwrap_or(most.min(128));
+    let max_length = max_length.unwrap_or(most.min(ExampleOptions::MAX_LENGTH));
     ensure!(
         (3..=most).contains(&max_length),
         "--max-length {max_length}: expected 3 to {most}, the model's longest input"
     );
-    let continuation = Continuation::default();
-    Ok(ExampleOptions { max_length, context: max_length / 4, continuation })
+    Ok(ExampleOptions::of_length(max_length))
 }
 
 /// How labels are decided.
@@ -169,8 +168,9 @@ fn resolve(args: &TrainArgs, objective: Objective, defaults: Defaults) -> Result
     for (flag, share) in
         [("--beta1", args.beta1), ("--beta2", args.beta2), ("--token-dropout", token_dropout)]
     {
+        // As it is computed with.
         ensure!(
-            (0.0..1.0).contains(&share),
+            (0.0..1.0).contains(&(share as f32)),
             "{flag} {share}: expected 0 up to but not including 1"
         );
     }

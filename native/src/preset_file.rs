@@ -1,9 +1,10 @@
 //! Presets: files of flags, spliced in before the ones that were typed, which override them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::cli::Cli;
@@ -57,7 +58,16 @@ pub fn parse(typed: Vec<OsString>) -> Result<Cli> {
 fn from_matches(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     // `--epochs 3` after the preset's `--epochs 10` wins.
     let command = Cli::command().args_override_self(true);
-    let command = command.mut_subcommands(|command| command.args_override_self(true));
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_subcommands(|command| {
+        // An empty variable counts as none.
+        command.args_override_self(true).mut_args(|argument| {
+            match argument.get_env().is_some_and(is_empty) {
+                true => argument.env(Resettable::Reset),
+                false => argument,
+            }
+        })
+    });
     Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 

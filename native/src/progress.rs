@@ -82,19 +82,26 @@ pub struct Progress {
     label: String,
     total: usize,
     position: usize,
-    resumed_at: usize,
+    /// Of the position, what cost nothing.
+    skipped: usize,
+    /// One in so many of the items that are left costs something.
+    parts: usize,
+    is_ended: bool,
+    /// When the work began, later by the time in which nothing was done.
     started: Instant,
+    /// When something was last counted.
     last: Instant,
-    loss: Average,
-    seconds_per_step: Average,
-    subwords_per_step: Average,
     subwords: usize,
+    loss: Average,
+    speed: Speed,
 }
 
 impl Progress {
-    /// Progress of training from step `resumed_at`, 0 for a new run, to `total_steps`.
-    pub fn new(quiet: bool, total_steps: usize, resumed_at: usize) -> Self {
-        Self::start(quiet, "step", total_steps, resumed_at)
+    /// Progress of training from step `resumed_at`, 0 for a new run, to `total_steps`, whose records come
+    /// `together`, so many at a time.
+    pub fn new(quiet: bool, total_steps: usize, resumed_at: usize, together: usize) -> Self {
+        let speed = Speed::new(together);
+        Self { speed, ..Self::start(quiet, "step", total_steps, resumed_at) }
     }
 
     /// Progress over `total` items, such as sentences to label; `label` says what is done.
@@ -102,32 +109,44 @@ impl Progress {
         Self::start(quiet, label, total, 0)
     }
 
+    /// Where one in `parts` items is done here, and the others are skipped.
+    pub fn in_parts(self, parts: usize) -> Self {
+        Self { parts, ..self }
+    }
+
     /// Shows a finished training step, its loss, and how many sub-words were in it.
     pub fn step(&mut self, step: usize, epoch: usize, loss: f64, subwords: usize) {
-        let now = Instant::now();
         self.loss.add(loss);
-        self.seconds_per_step.add((now - self.last).as_secs_f64());
-        self.subwords_per_step.add(subwords as f64);
-        self.last = now;
+        self.speed.add(subwords);
         self.position = step;
-        let speed = self.subwords_per_step.value() / self.seconds_per_step.value().max(1e-9);
         let average = if loss.is_finite() { self.loss.value() } else { loss };
-        self.show(&format!("epoch {epoch} · loss {average:.4} · {speed:.0} sub-words/s"));
+        let speed = self.speed.value().map(|speed| format!(" · {speed:.0} sub-words/s"));
+        let speed = speed.unwrap_or_default();
+        self.show(&format!("epoch {epoch} · loss {average:.4}{speed}"));
+    }
+
+    /// After what is no step, such as an evaluation or a checkpoint: its time is none of the next step's.
+    pub fn rest(&mut self) {
+        self.speed.rest();
     }
 
     /// Counts `items` more as done, and the sub-words that were read for them.
     pub fn advance(&mut self, items: usize, subwords: usize) {
+        self.last = Instant::now();
         self.position += items;
         self.subwords += subwords;
-        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+        let seconds = (self.last - self.started).as_secs_f64().max(1e-9);
         self.show(&format!("{:.0} sub-words/s", self.subwords as f64 / seconds));
     }
 
-    /// Counts `items` more that cost nothing.
-    pub fn skip(&mut self, items: usize) {
+    /// Counts `items` more that cost nothing, and no time either, because of `why`.
+    pub fn skip(&mut self, items: usize, why: &str) {
+        let now = Instant::now();
+        self.started += now - self.last;
+        self.last = now;
         self.position += items;
-        self.resumed_at += items;
-        self.show("done before");
+        self.skipped += items;
+        self.show(why);
     }
 
     /// Prints a line above the bar; nothing when quiet.
@@ -145,31 +164,36 @@ impl Progress {
             label: label.to_owned(),
             total,
             position: resumed_at,
-            resumed_at,
+            skipped: resumed_at,
+            parts: 1,
+            is_ended: false,
             started: now,
             last: now,
-            loss: Average::default(),
-            seconds_per_step: Average::default(),
-            subwords_per_step: Average::default(),
             subwords: 0,
+            loss: Average::default(),
+            speed: Speed::new(1),
         }
     }
 
     fn show(&mut self, details: &str) {
-        let done = self.position.saturating_sub(self.resumed_at);
+        let done = self.position.saturating_sub(self.skipped);
         let left = self.total.saturating_sub(self.position);
+        // More may come that is counted with the last item, such as its other windows.
+        let is_end = left == 0 && !self.is_ended;
+        self.is_ended |= is_end;
         let text = match done {
             0 => details.to_owned(),
             // The whole time counts, with its evaluations and checkpoints, since more will come.
             _ => {
-                let eta = self.started.elapsed().as_secs_f64() * left as f64 / done as f64;
+                let left = left as f64 / self.parts as f64;
+                let eta = self.started.elapsed().as_secs_f64() * left / done as f64;
                 format!("{details} · ETA {}", duration(eta))
             }
         };
         if let Output::Bar(bar) = &self.output {
             bar.set_message(text);
             bar.set_position(self.position as u64);
-        } else if self.output.is_line_due(left == 0) {
+        } else if self.output.is_line_due(is_end) {
             print_line(&format!("{} {}/{} · {text}", self.label, self.position, self.total));
         }
     }
@@ -188,6 +212,65 @@ pub fn duration(seconds: f64) -> String {
         (0, 0) => format!("{rest}s"),
         (0, _) => format!("{minutes}m {rest:02}s"),
         _ => format!("{hours}h {minutes:02}m"),
+    }
+}
+
+/// Sub-words a second of steps whose records come some at a time, so that only a group of them has a time.
+struct Speed {
+    /// Records that come at a time.
+    together: usize,
+    /// When the group began.
+    started: Instant,
+    /// When its last record came.
+    last: Instant,
+    steps: usize,
+    subwords: usize,
+    seconds_per_group: Average,
+    subwords_per_group: Average,
+}
+
+impl Speed {
+    fn new(together: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            together,
+            started: now,
+            last: now,
+            steps: 0,
+            subwords: 0,
+            seconds_per_group: Average::default(),
+            subwords_per_group: Average::default(),
+        }
+    }
+
+    /// Counts the record of a step.
+    fn add(&mut self, subwords: usize) {
+        self.last = Instant::now();
+        self.steps += 1;
+        self.subwords += subwords;
+        if self.steps == self.together {
+            self.end_group();
+        }
+    }
+
+    /// Begins a new group now, for the time since the last record is that of something else.
+    fn rest(&mut self) {
+        if self.steps > 0 {
+            self.end_group();
+        }
+        self.started = Instant::now();
+    }
+
+    fn end_group(&mut self) {
+        self.seconds_per_group.add((self.last - self.started).as_secs_f64());
+        self.subwords_per_group.add(self.subwords as f64);
+        (self.started, self.steps, self.subwords) = (self.last, 0, 0);
+    }
+
+    /// `None` before the first group is whole.
+    fn value(&self) -> Option<f64> {
+        let (seconds, subwords) = (&self.seconds_per_group, &self.subwords_per_group);
+        (subwords.weight > 0.0).then(|| subwords.value() / seconds.value().max(1e-9))
     }
 }
 
@@ -235,7 +318,7 @@ mod tests {
 
     #[test]
     fn quiet_counts_without_output() {
-        let mut progress = Progress::new(true, 10, 4);
+        let mut progress = Progress::new(true, 10, 4, 1);
         assert!(matches!(progress.output, Output::Silent));
         progress.step(5, 1, f64::NAN, 100);
         assert_eq!(progress.position, 5);
@@ -243,5 +326,58 @@ mod tests {
         count.advance(3, 30);
         count.advance(4, 40);
         assert_eq!(count.position, 7);
+    }
+
+    #[test]
+    fn what_was_done_before_takes_no_time() {
+        let mut count = Progress::count(true, "labelling", 10);
+        count.skip(2, "done before");
+        count.skip(1, "done before");
+        assert_eq!(count.started, count.last);
+        count.advance(3, 30);
+        let (started, last) = (count.started, count.last);
+        count.skip(1, "done before");
+        assert_eq!(count.started - started, count.last - last);
+        assert_eq!((count.position, count.skipped), (7, 4));
+    }
+
+    #[test]
+    fn the_end_is_told_once() {
+        let mut count = Progress::count(true, "labelling", 3);
+        count.output = Output::Lines { next: Instant::now() + Duration::from_secs(3600) };
+        // A line sets the time of the next one.
+        let next = |count: &Progress| match count.output {
+            Output::Lines { next } => next,
+            _ => count.started,
+        };
+        let before = next(&count);
+        count.advance(2, 20);
+        assert_eq!(next(&count), before);
+        count.advance(1, 10);
+        let at_end = next(&count);
+        assert!(at_end < before);
+        // Another window of the last sentence.
+        count.advance(0, 10);
+        assert_eq!(next(&count), at_end);
+    }
+
+    #[test]
+    fn records_that_come_together_have_one_time() {
+        let mut speed = Speed::new(3);
+        speed.add(10);
+        speed.add(20);
+        assert_eq!(speed.value(), None);
+        speed.add(30);
+        assert!((speed.subwords_per_group.value() - 60.0).abs() < 1e-9);
+        assert_eq!((speed.started, speed.steps, speed.subwords), (speed.last, 0, 0));
+        // An evaluation ends a group, and its own time belongs to none.
+        speed.add(40);
+        let (started, last) = (speed.started, speed.last);
+        let seconds = speed.seconds_per_group.sum;
+        speed.rest();
+        assert_eq!((speed.steps, speed.subwords), (0, 0));
+        let added = speed.seconds_per_group.sum - SMOOTHING * seconds;
+        assert!((added - (1.0 - SMOOTHING) * (last - started).as_secs_f64()).abs() < 1e-12);
+        assert!(speed.started > last);
     }
 }

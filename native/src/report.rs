@@ -6,6 +6,7 @@ mod page;
 
 use serde::Serialize;
 use serde_json::Value;
+use understudy_shared::loss::objective::{Combination, Objective};
 
 pub use page::html;
 pub use understudy_shared::metric::entity_f1::{EntityF1 as ModeScores, Scores};
@@ -19,7 +20,8 @@ pub struct Report {
     pub model: ModelSummary,
     /// Where it was trained.
     pub device: String,
-    /// Time from start to end, of all sessions of a resumed run.
+    /// Time of the training with its evaluations and checkpoints, of all sessions of a resumed run: without
+    /// what came before, such as the teacher's labelling, and without the scores of the best weights.
     pub wall_seconds: f64,
     /// Seed of everything random.
     pub seed: u64,
@@ -103,12 +105,12 @@ pub struct CurvePoint {
 pub struct EvaluationPoint {
     /// Steps trained before it.
     pub step: usize,
-    /// Epoch it ended.
-    pub epoch: usize,
+    /// Epochs done, as a fraction.
+    pub epoch: f64,
     /// Micro F1 by which the best weights are chosen.
     pub f1: f64,
-    /// Mean loss, if computed.
-    pub loss: Option<f64>,
+    /// Mean cross entropy; NaN is `null` in JSON.
+    pub loss: f64,
     /// Whether these weights were kept in the end.
     pub best: bool,
 }
@@ -132,7 +134,39 @@ pub struct SplitScores {
     pub subword_strict: ModeScores,
 }
 
+impl EvaluationPoint {
+    /// The epoch that it ended, or how far it was into the next one.
+    fn epoch(&self) -> String {
+        let decimals = usize::from((self.epoch - self.epoch.round()).abs() > 1e-9);
+        format!("{:.decimals$}", self.epoch)
+    }
+}
+
 impl Report {
+    /// What training minimised.
+    fn loss_name(&self) -> &'static str {
+        let objective = serde_json::from_value(self.config["train"]["objective"].clone());
+        let Ok(Objective { combination, final_alpha, hidden_weight, .. }) = objective else {
+            return "loss";
+        };
+        let (soft, hard) = match combination {
+            Combination::Hard => (false, true),
+            Combination::Sum => (true, true),
+            Combination::Weighted { alpha } => {
+                let last = final_alpha.unwrap_or(alpha);
+                (alpha.max(last) > 0.0, alpha.min(last) < 1.0)
+            }
+        };
+        match (soft, hard, hidden_weight > 0.0) {
+            (true, true, true) => "soft, hard and hidden loss",
+            (true, true, false) => "soft and hard loss",
+            (true, false, true) => "soft and hidden loss",
+            (true, false, false) => "soft loss",
+            (false, _, true) => "cross entropy and hidden loss",
+            (false, _, false) => "cross entropy",
+        }
+    }
+
     /// What is drawn after each evaluation.
     fn f1_name(&self) -> &'static str {
         match self.comparison {
@@ -146,6 +180,14 @@ impl Report {
         match self.comparison {
             Some(_) => "the held-out text",
             None => "the dev split",
+        }
+    }
+
+    /// The same beside a line.
+    fn dev_short(&self) -> &'static str {
+        match self.comparison {
+            Some(_) => "held out",
+            None => "dev",
         }
     }
 }
@@ -226,9 +268,9 @@ mod tests {
         });
         let evaluations = (1..=10).map(|epoch| EvaluationPoint {
             step: epoch * 439,
-            epoch,
+            epoch: epoch as f64,
             f1: 0.83 - 0.45 * (-(epoch as f64) / 2.0).exp() - if epoch == 10 { 0.01 } else { 0.0 },
-            loss: Some(0.3 + 2.0 * (-(epoch as f64)).exp()),
+            loss: 0.3 + 2.0 * (-(epoch as f64)).exp(),
             best: epoch == 9,
         });
         let file = |path: &str, sentences| FileHash {
@@ -255,13 +297,39 @@ mod tests {
             device: "flex, 2 threads".to_owned(),
             wall_seconds: 1340.0,
             seed: 0,
-            config: json!({"temperature": 2, "optimizer": {"name": "adamw", "betas": [0.9, 0.999]}}),
+            config: json!({
+                "train": {"objective": Objective::reference()},
+                "optimizer": {"name": "adamw", "betas": [0.9, 0.999]},
+            }),
             data: vec![file("data/train.conll", Some(14041)), file("model.safetensors", None)],
             curve: curve.collect(),
             evaluations: evaluations.collect(),
             scores: vec![split("dev", 0.8244), split("test", 0.7584)],
             comparison: None,
         }
+    }
+
+    #[test]
+    fn an_epoch_keeps_its_fraction_where_it_has_one() {
+        let of = |epoch| EvaluationPoint { epoch, ..sample().evaluations[0].clone() }.epoch();
+        assert_eq!([of(3.0), of(2.3), of(1.0 + 2.0 / 3.0)], ["3", "2.3", "1.7"]);
+    }
+
+    #[test]
+    fn the_loss_has_the_name_of_what_is_minimised() {
+        let name = |objective: Objective| {
+            let config = json!({ "train": { "objective": objective } });
+            Report { config, ..sample() }.loss_name()
+        };
+        let weighted =
+            |alpha| Objective { combination: Combination::Weighted { alpha }, ..Objective::hard() };
+        assert_eq!(name(Objective::hard()), "cross entropy");
+        assert_eq!(name(Objective::reference()), "soft and hard loss");
+        assert_eq!(name(weighted(0.5)), "soft and hard loss");
+        assert_eq!(name(weighted(1.0)), "soft loss");
+        assert_eq!(name(weighted(0.0)), "cross entropy");
+        let changing = Objective { final_alpha: Some(0.5), hidden_weight: 1.0, ..weighted(1.0) };
+        assert_eq!(name(changing), "soft, hard and hidden loss");
     }
 
     #[test]

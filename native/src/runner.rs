@@ -2,13 +2,11 @@
 
 mod outcome;
 mod recorder;
+mod settings;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use burn::module::Module;
-use serde_json::{Value, json};
+use serde_json::Value;
 use understudy_shared::data::example::{Example, ExampleOptions, labelled_examples};
 use understudy_shared::data::label::LabelSet;
 use understudy_shared::data::tokenize::SubwordTokenizer;
@@ -22,16 +20,15 @@ use understudy_shared::train::source::Source;
 use understudy_shared::train::state::{Checkpoint, Progress as RunProgress, TrainState};
 use understudy_shared::train::trainee::Trainee;
 
-use crate::cli::TrainArgs;
 use crate::dataset::{self, Splits};
 use crate::device;
-use crate::hub::Origin;
 pub use crate::report::Compared;
 use crate::report::FileHash;
 use crate::stop::Stopped;
-use crate::store::{self, LogFile, RUN_CONFIG, RunFolder};
+use crate::store::{self, LogFile, RunFolder};
 pub use outcome::Outcome;
 use recorder::Recorder;
+pub use settings::Settings;
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The folder of the best bundle in a run's.
@@ -39,23 +36,11 @@ pub const BEST: &str = "best";
 
 /// All a run needs.
 pub struct Job<'a> {
-    /// For people: what is trained.
-    pub description: String,
-    /// What the model began with.
-    pub init: &'static str,
-    /// Its folder.
-    pub out: &'a Path,
-    /// What was typed.
-    pub args: &'a TrainArgs,
-    /// What it means.
-    pub config: TrainConfig,
-    /// How sentences became examples.
-    pub options: ExampleOptions,
-    /// The model's configuration.
-    pub model_config: BertConfig,
-    /// Its labels.
-    pub labels: LabelSet,
-    /// Its `tokenizer.json`.
+    /// What it is.
+    pub settings: Settings<'a>,
+    /// Its folder, as [`Settings::open`] gave it.
+    pub folder: RunFolder,
+    /// The model's `tokenizer.json`.
     pub tokenizer: &'a [u8],
     /// Its `[MASK]`.
     pub mask_token_id: u32,
@@ -69,10 +54,6 @@ pub struct Job<'a> {
     pub test: Option<LabelledSet>,
     /// The teacher, where the dev split is text that it tagged.
     pub compared: Option<Compared>,
-    /// Hashes of everything that went in.
-    pub inputs: Vec<FileHash>,
-    /// The repositories of the hub it is from.
-    pub origins: Vec<Origin>,
 }
 
 /// Splits made into examples.
@@ -106,7 +87,10 @@ pub fn prepare(
 /// The hashes of a data folder's files.
 pub fn split_files(splits: &Splits) -> Vec<FileHash> {
     let all = [Some(&splits.train), Some(&splits.valid), splits.test.as_ref()];
-    all.into_iter().flatten().map(|split| split.file.clone()).collect()
+    let all = all.into_iter().flatten();
+    // One page names the tags of all splits.
+    let page = all.clone().find_map(|split| split.page.as_ref());
+    all.map(|split| &split.file).chain(page).cloned().collect()
 }
 
 /// A configuration in a line.
@@ -123,10 +107,8 @@ pub fn describe(config: &BertConfig) -> String {
 /// Trains `model`, on a device with autodiff and with its first weights, from the start or from the
 /// last checkpoint, writes the report, and gives what is to be said.
 pub fn train(job: Job<'_>, model: Trainee) -> Result<Outcome> {
-    let args = job.args;
-    let folder = RunFolder::create(job.out, args.resume)?;
-    let snapshot = snapshot(&job);
-    check_or_write_snapshot(&folder, &snapshot, args.resume)?;
+    let args = job.settings.args;
+    let snapshot = job.settings.keep(&job.folder)?;
     device::start_in_one_part();
     let mut first = Some(model);
     let mut continues = args.resume;
@@ -136,7 +118,7 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<Outcome> {
         let model = model.expect("only a GPU is tried again");
         // Before the attempt, for a device that fails does not come back from it.
         let continues = std::mem::replace(&mut continues, true);
-        attempt(&job, &folder, model, &snapshot, continues)
+        attempt(&job, model, &snapshot, continues)
     });
     done.map_err(|error| match error.is::<device::Fault>() {
         true => error.context(
@@ -150,14 +132,14 @@ pub fn train(job: Job<'_>, model: Trainee) -> Result<Outcome> {
 /// Trains to the end, or as far as the device goes.
 fn attempt(
     job: &Job<'_>,
-    folder: &RunFolder,
     Trainee { classifier, projections }: Trainee,
     snapshot: &Value,
     continues: bool,
 ) -> Result<Outcome> {
+    let (settings, folder) = (&job.settings, &job.folder);
     let parameters = classifier.num_params();
     let model = Trainee { classifier: classifier.with_feed(device::feed()), projections };
-    let optimizer = AdamW::new(job.config.optimizer, device::placement());
+    let optimizer = AdamW::new(settings.config.optimizer, device::placement());
     let progress = RunProgress::default();
     let mut state = TrainState { model, optimizer, progress };
     let has_checkpoint = continues && folder.file(CHECKPOINT).is_file();
@@ -168,19 +150,19 @@ fn attempt(
         restored.with_context(|| folder.file(CHECKPOINT).display().to_string())?;
     }
     let log = LogFile::open(&folder.file("log.jsonl"), state.progress.step)?;
-    let steps = total_steps(&job.config, job.train);
-    let mut recorder = Recorder::new(job, folder, log, parameters, steps, &state);
+    let steps = total_steps(&settings.config, job.train);
+    let mut recorder = Recorder::new(job, log, parameters, steps, &state);
     if device::is_gpu() && !has_checkpoint {
         recorder.on(Event::Checkpoint(&pollster::block_on(state.checkpoint())))?;
         device::inject_fault(0);
     }
-    let config = TrainConfig { log_every: device::log_every(), ..job.config.clone() };
+    let config = TrainConfig { log_every: device::log_every(), ..settings.config.clone() };
     let task = Task {
         train: job.train,
         teacher: job.teacher,
         dev: Some(&job.dev),
-        labels: &job.labels,
-        pad_token_id: job.model_config.pad_token_id,
+        labels: &settings.labels,
+        pad_token_id: settings.model_config.pad_token_id,
         mask_token_id: job.mask_token_id,
     };
     let ending = fit(&mut state, &task, &config, |event| {
@@ -201,73 +183,4 @@ fn attempt(
     }
     drop(state);
     recorder.finish(snapshot)
-}
-
-/// What a run is, as it stands in `run.json`: a resumed run must be the same.
-fn snapshot(job: &Job<'_>) -> Value {
-    json!({
-        "understudy": env!("CARGO_PKG_VERSION"),
-        "model": job.description,
-        "init": job.init,
-        "mention_copies": job.args.mention_copies.unwrap_or(0),
-        "train": job.config,
-        "examples": job.options,
-        "student_or_teacher": job.model_config,
-        "labels": job.labels,
-        "files": job.inputs,
-        "hub": job.origins,
-    })
-}
-
-fn check_or_write_snapshot(folder: &RunFolder, snapshot: &Value, resume: bool) -> Result<()> {
-    let path = folder.file(RUN_CONFIG);
-    if !resume {
-        return store::write_atomic(&path, &serde_json::to_vec_pretty(snapshot)?);
-    }
-    let before: Value = serde_json::from_slice(&store::read(&path)?)
-        .with_context(|| format!("{}: expected the settings of a run", path.display()))?;
-    let (before, now) = (flat(&before), flat(snapshot));
-    // A file is what it holds, wherever it lies or comes from.
-    let is_path = |key: &str| {
-        key.starts_with("files.") && key.ends_with(".path")
-            || key == "hub"
-            || key.starts_with("hub.")
-    };
-    for key in before.keys().chain(now.keys()).filter(|key| !is_path(key)) {
-        let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
-        ensure!(
-            before.get(key) == now.get(key),
-            "cannot resume {}: {key} was {}, now {}; expected the settings and files the run \
-             began with",
-            path.display(),
-            show(before.get(key)),
-            show(now.get(key))
-        );
-    }
-    Ok(())
-}
-
-/// Nested settings as `train.learning_rate` and the like.
-fn flat(value: &Value) -> BTreeMap<String, Value> {
-    fn add(prefix: &str, value: &Value, all: &mut BTreeMap<String, Value>) {
-        let join = |key: &str| match prefix {
-            "" => key.to_owned(),
-            _ => format!("{prefix}.{key}"),
-        };
-        match value {
-            Value::Object(object) => {
-                object.iter().for_each(|(key, value)| add(&join(key), value, all));
-            }
-            Value::Array(items) if items.iter().any(Value::is_object) => {
-                items
-                    .iter()
-                    .enumerate()
-                    .for_each(|(i, item)| add(&join(&i.to_string()), item, all));
-            }
-            other => drop(all.insert(prefix.to_owned(), other.clone())),
-        }
-    }
-    let mut all = BTreeMap::new();
-    add("", value, &mut all);
-    all
 }

@@ -15,6 +15,15 @@ pub const EXIT: u8 = 130;
 #[error("{0}")]
 pub struct Stopped(pub String);
 
+/// Ends work that was asked to stop, with what there is now.
+///
+/// # Errors
+///
+/// [`Stopped`], where it was.
+pub fn check(what: impl FnOnce() -> String) -> Result<(), Stopped> {
+    if flag().load(Ordering::Relaxed) { Err(Stopped(what())) } else { Ok(()) }
+}
+
 /// Set by Ctrl-C, SIGTERM or SIGHUP; a second one ends the process at once.
 pub fn flag() -> Arc<AtomicBool> {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();

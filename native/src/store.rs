@@ -61,7 +61,7 @@ pub fn expect_new(folder: &Path) -> Result<()> {
 
 /// Replaces the content of `path`, or leaves it as it was when this returns an error.
 ///
-/// Pipes and devices (`/dev/stdout`) cannot be renamed over and are written directly.
+/// Pipes, devices and what is open already (`/dev/stdout`) cannot be renamed over and are written directly.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic_with(path, bytes.len(), |file| file.write_all(bytes))
 }
@@ -75,16 +75,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_atomic_with(
     path: &Path,
     wanted: usize,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let path = &resolve(path);
-    ensure!(!path.is_dir(), "cannot write {}: expected a file, found a folder", path.display());
-    if path.exists() && !path.is_file() {
-        let device = OpenOptions::new().write(true).open(path);
-        let written = device.and_then(|mut device| write(&mut device));
+    // Before links are followed, which lead from what is open to a file's name.
+    if let Some(device) = device(path) {
+        let written = device.and_then(|mut device| {
+            write(&mut *device)?;
+            device.flush()
+        });
         return written.map_err(|error| write_error(error, path, wanted));
     }
+    let path = &resolve(path);
+    ensure!(!path.is_dir(), "cannot write {}: expected a file, found a folder", path.display());
     remove_abandoned(path);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let temporary = sibling(path, &format!("{}-{count}.tmp", std::process::id()));
@@ -99,8 +102,29 @@ pub fn write_atomic_with(
     })
 }
 
+/// What is written to and never replaced: a pipe, a device, or what this process has open already, whatever
+/// file its output was sent to; `None` for a file.
+fn device(path: &Path) -> Option<io::Result<Box<dyn Write>>> {
+    let name = path.to_str().unwrap_or_default();
+    let is_open =
+        name.starts_with("/dev/fd/") || name.starts_with("/proc/") && name.contains("/fd/");
+    Some(match name {
+        // By the handle that prints: a line printed later would overwrite what came by another one.
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Ok(Box::new(io::stdout())),
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Ok(Box::new(io::stderr())),
+        _ if is_open || path.exists() && !path.is_file() && !path.is_dir() => {
+            let opened = OpenOptions::new().append(true).open(path);
+            opened.map(|file| Box::new(file) as Box<dyn Write>)
+        }
+        _ => return None,
+    })
+}
+
 /// Creates the file, locked for as long as the handle lives, and syncs it.
-fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
+fn write_synced(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<File> {
     let create = || OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = create()?;
     // A file system without locks only loses the sweep of abandoned temporary files.

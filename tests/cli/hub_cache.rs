@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::hub::{hub_command, tagger};
+use super::hub_data::put_data;
 use super::hub_faults::{
     FETCH, PATIENCE, WEIGHTS, failure, is_intact, ranges, run, setup, success, told,
 };
@@ -88,6 +89,21 @@ fn without_the_hub_the_cache_will_do() {
         let message = success(dir, &mirror, "tag --model owner/tagger Ada");
         assert!(message.contains("the cache's commit "), "{message}");
     }
+}
+
+/// A data set is told from a model by the hub; where it is not there, by what is in the cache.
+#[test]
+fn without_the_hub_a_cached_data_set_is_fetched() {
+    let (dir, mirror) = setup();
+    let dir = dir.path();
+    put_data(&mirror);
+    success(dir, &mirror, "fetch owner/sentences");
+    mirror.fault("api", Fault::Status(503, ""));
+    let output = run(dir, &mirror, "fetch owner/sentences");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && printed.contains("data set at "), "{output:?}");
+    let message = failure(dir, &mirror, "fetch owner/none");
+    assert!(message.contains("cannot fetch owner/none: "), "{message}");
 }
 
 #[cfg(target_os = "linux")]

@@ -9,12 +9,12 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::hub::{hub_command, json_of};
 use super::mirror::Mirror;
-use super::tiny;
+use super::{SMALL_STUDENT, tiny};
 
 const DATA: &str = "datasets/owner/sentences";
 
@@ -138,4 +138,29 @@ fn parquet_in_a_folder_and_names_on_its_page() {
         hub_command(dir, &mirror, &format!("{evaluate} --split train")).output().expect("it runs");
     let message = String::from_utf8_lossy(&message.stderr).into_owned();
     assert!(message.contains("no train file; expected train.txt, .conll or .jsonl"), "{message}");
+    // What a run learns depends on the page too, so it is one of the run's files.
+    for (split, folder) in [("train", "set/train"), ("valid", "set/validation")] {
+        fs::create_dir_all(dir.join(folder)).expect("a folder");
+        let bytes = parquet(&sentences(split, 20), false);
+        fs::write(dir.join(folder).join("0000.parquet"), bytes).expect("written");
+    }
+    let distil = format!(
+        "distill --teacher {{tiny}}/teacher --data {{dir}}/set --cache {{dir}}/cache --out {{dir}}/run \
+         {SMALL_STUDENT}"
+    );
+    json_of(dir, &mirror, &distil);
+    let run = fs::read(dir.join("run/run.json")).expect("a snapshot");
+    let run: Value = serde_json::from_slice(&run).expect("JSON");
+    let page = dir.join("set/README.md");
+    assert_eq!(run["files"][3]["path"], page.display().to_string(), "{run}");
+    let text = fs::read_to_string(&page).expect("a page");
+    fs::write(
+        &page,
+        text.replace("B-LOC", "B-X").replace("B-PER", "B-LOC").replace("B-X", "B-PER"),
+    )
+    .expect("written");
+    let message =
+        hub_command(dir, &mirror, &format!("{distil} --resume")).output().expect("it runs");
+    let message = String::from_utf8_lossy(&message.stderr).into_owned();
+    assert!(message.contains("cannot resume") && message.contains("files.3.sha256"), "{message}");
 }

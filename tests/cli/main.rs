@@ -1,6 +1,7 @@
 //! The command line, run as a user runs it: files, output, exit codes, interruptions.
 
 mod bad_input;
+mod bad_model;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod hub;
@@ -10,9 +11,11 @@ mod hub_faults;
 mod interruption;
 #[cfg(unix)]
 mod kills;
+mod labelling;
 mod mirror;
 mod shipped;
 mod smaller;
+mod tag;
 mod workflow;
 
 use std::path::{Path, PathBuf};

@@ -116,6 +116,7 @@ fn an_export_is_smaller_and_says_how_good_it_is() {
         let f1 = scores["word"]["default"]["f1"].as_f64().expect("a score");
         assert!(card.contains(&format!("{f1:.4}")), "{card}");
         assert!(card.contains("`test.txt`") && card.contains("understudy tag"), "{card}");
+        assert!(card.starts_with(&format!("# {dtype}, a named-entity tagger")), "{card}");
         assert!(!card.contains(&dir.display().to_string()), "{card}");
     }
     assert!(sizes[1] < 0.6 * sizes[0] && sizes[2] < 0.4 * sizes[0], "{sizes:?}");

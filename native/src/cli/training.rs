@@ -45,8 +45,8 @@ pub struct DistillArgs {
     /// measured by how far it agrees with its teacher on the end of it]
     #[arg(long, value_name = "DIR|ID")]
     pub data: Option<PathBuf>,
-    /// Text without labels to learn from, one sentence a line; the teacher labels it [default: with
-    /// --data none, else 8,500 sentences of Wikipedia that are in the program]
+    /// Text without labels to learn from, one sentence a line; the teacher labels it [default: no text
+    /// if --data is given, otherwise the 8,500 sentences in the program]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
     /// Folder of the run: log, checkpoints, best bundle, report. Without --teacher, models/my-NAME becomes
@@ -54,10 +54,10 @@ pub struct DistillArgs {
     #[arg(long, value_name = "RUN", default_value = "runs/student")]
     pub out: PathBuf,
     /// A file of flags (TOML), or the name of one that ships (seed, conll2003, best, text); typed flags
-    /// override it [default: without --data text, else none]
+    /// override it [default: `text` if there is no --data, otherwise none]
     #[arg(long, value_name = "NAME|FILE")]
     pub preset: Option<String>,
-    /// Folder of stored teacher logits [default: understudy in the user's cache folder]
+    /// Folder of stored teacher logits [default: understudy/teacher-logits in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Width of the student [default: 384; with --init layers its teacher's]
@@ -100,7 +100,7 @@ pub struct DistillArgs {
     /// Alpha at the end of the run, reached in a straight line [default: the same]
     #[arg(long)]
     pub final_alpha: Option<f64>,
-    /// soft + hard, as in the reference, instead of a share of each
+    /// soft + hard, as in the PyTorch reference, instead of a share of each
     #[arg(long, overrides_with = "alpha")]
     pub plain_sum: bool,
     /// Weight of matching the teacher's hidden states, through learned projections and a uniform
@@ -138,7 +138,7 @@ pub struct LabelArgs {
     /// Label this text, one sentence a line
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
-    /// Folder of the logits [default: understudy in the user's cache folder]
+    /// Folder of the logits [default: understudy/teacher-logits in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Which part to label: 3/16 is the third of sixteen
@@ -180,7 +180,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub learning_rate: Option<f64>,
     /// Steps of linear warm-up [default: a tenth of all steps; in a finetune of 2000 steps or more the
-    /// reference's 1000]
+    /// PyTorch reference's 1000]
     #[arg(long)]
     pub warmup_steps: Option<usize>,
     /// Decay of AdamW's mean of gradients
@@ -195,7 +195,7 @@ pub struct TrainArgs {
     /// Weight decay of AdamW [default: 1e-6]
     #[arg(long)]
     pub weight_decay: Option<f64>,
-    /// No decay on biases and LayerNorm (the reference decays all alike); =false undoes a preset's
+    /// No decay on biases and LayerNorm (the PyTorch reference decays all alike); =false undoes a preset's
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, hide_possible_values = true,
           value_name = "BOOL", default_value = "false", default_missing_value = "true")]
     pub no_decay_on_bias_and_norm: bool,

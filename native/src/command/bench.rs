@@ -6,6 +6,8 @@
 
 mod on_text;
 
+use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -25,15 +27,17 @@ use understudy_shared::train::trainee::Trainee;
 
 use super::print;
 use crate::cli::{BenchArgs, BenchModel};
-use crate::device;
+use crate::{device, stop};
 
 /// Measures.
 pub fn run(args: &BenchArgs) -> Result<()> {
+    // From here on an interruption is answered, not before the handler is there.
+    check_stop()?;
     ensure!(args.steps > 0, "--steps 0: expected 1 or more");
     ensure!(args.batch_size != Some(0), "--batch-size 0: expected 1 or more");
     ensure!((3..=512).contains(&args.seq_len), "--seq-len {}: expected 3 to 512", args.seq_len);
     device::choose(args.device.device, args.common.quiet || args.common.json)?;
-    let gemm = gemm_gflops(args.steps);
+    let gemm = gemm_gflops(args.steps)?;
     if args.common.json {
         print(&json!({"model": "gemm", "mode": "2048^3", "gflops_per_second": gemm}).to_string())?;
     } else {
@@ -61,7 +65,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             for (mode, passes) in [("forward", 1.0), ("train", 3.0)] {
                 let subwords = (batch_size * args.seq_len) as f64;
                 let seconds = match mode {
-                    "forward" => forward_seconds(&config, batch_size, args),
+                    "forward" => forward_seconds(&config, batch_size, args)?,
                     _ => train_seconds(&config, batch_size, args)?,
                 };
                 let speed = subwords / seconds;
@@ -72,6 +76,14 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What it says when it is stopped.
+const STOPPED: &str = "stopped; what was measured before is above";
+
+/// Ends it where it was asked to stop.
+fn check_stop() -> Result<()> {
+    Ok(stop::check(|| STOPPED.to_owned())?)
 }
 
 /// A measurement.
@@ -122,17 +134,26 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-fn gemm_gflops(steps: usize) -> f64 {
+fn gemm_gflops(steps: usize) -> Result<f64> {
     let device = device::device();
     let matrix = || Tensor::<2>::random([2048, 2048], Distribution::Default, &device);
     let (left, right) = (matrix(), matrix());
-    let seconds = (0..steps + 2).map(|_| {
-        let start = Instant::now();
+    let seconds = median_seconds(steps, || {
         let product = left.clone().matmul(right.clone());
         let _ = pollster::block_on(product.slice([0..1, 0..1]).into_data_async());
-        start.elapsed().as_secs_f64()
     });
-    2.0 * 2048f64.powi(3) / median(seconds.skip(2).collect()) / 1e9
+    Ok(2.0 * 2048f64.powi(3) / seconds? / 1e9)
+}
+
+/// The median of some times, after two that do not count.
+fn median_seconds(steps: usize, work: impl Fn()) -> Result<f64> {
+    let seconds = (0..steps + 2).map(|_| {
+        check_stop()?;
+        let start = Instant::now();
+        work();
+        Ok(start.elapsed().as_secs_f64())
+    });
+    Ok(median(seconds.skip(2).collect::<Result<_>>()?))
 }
 
 fn examples(batch_size: usize, seq_len: usize, config: &BertConfig) -> Vec<Example> {
@@ -149,20 +170,17 @@ fn examples(batch_size: usize, seq_len: usize, config: &BertConfig) -> Vec<Examp
         .collect()
 }
 
-fn forward_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> f64 {
+fn forward_seconds(config: &BertConfig, batch_size: usize, args: &BenchArgs) -> Result<f64> {
     let device = device::device();
     let model = device::place(TokenClassifier::init(config, 9, args.common.seed, &device));
     let examples = examples(batch_size, args.seq_len, config);
     let chosen: Vec<&Example> = examples.iter().collect();
-    let seconds = (0..args.steps + 2).map(|_| {
-        let start = Instant::now();
+    median_seconds(args.steps, || {
         let batch = Batch::new(&chosen, config.pad_token_id, &device);
         let (input_ids, mask) = (batch.input_ids, batch.attention_mask);
         let logits = model.forward(input_ids, mask, batch.is_padded, &mut Noise::off());
         let _ = pollster::block_on(logits.into_data_async());
-        start.elapsed().as_secs_f64()
-    });
-    median(seconds.skip(2).collect())
+    })
 }
 
 /// The median step of the real training loop, dropout on.
@@ -218,13 +236,16 @@ fn steps(
     };
     let mut last = Instant::now();
     let mut steps = Vec::new();
+    let stop = stop::flag();
     let fitted = fit(&mut state, task, config, |event| {
         if let Event::Step(record) = event {
             steps.push((last.elapsed().as_secs_f64(), record.subwords));
             last = Instant::now();
         }
-        Ok::<_, std::convert::Infallible>(Control::Continue)
+        let is_stopped = stop.load(Ordering::Relaxed);
+        Ok::<_, Infallible>(if is_stopped { Control::Stop } else { Control::Continue })
     });
     pollster::block_on(fitted)?;
+    check_stop()?;
     Ok(steps.split_off(steps.len().min(2)))
 }

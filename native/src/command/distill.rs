@@ -14,29 +14,31 @@ use understudy_shared::compress::student_fit::{check_embeddings, check_layers};
 use understudy_shared::compress::student_init::{init_embeddings, init_layers};
 use understudy_shared::data::example::{Example, ExampleOptions};
 use understudy_shared::model::{BertConfig, TokenClassifier};
+use understudy_shared::train::config::TrainConfig;
 use understudy_shared::train::plan::total_steps;
 use understudy_shared::train::trainee::Trainee;
 
 use crate::bundle_dir::BundleDir;
+use crate::chart::thousands;
 use crate::cli::{DistillArgs, DtypeName, ExportArgs, InitName};
 use crate::command::export;
 use crate::corpus::Corpus;
 use crate::dataset;
 use crate::hub::{Hub, Source};
-use crate::labelling::{Labelling, Shard};
+use crate::labelling::{Labelling, Shard, sentences};
 use crate::progress::print_line;
-use crate::runner::{self, Compared, Job};
+use crate::runner::{self, Compared, Job, Settings};
 use crate::shipped::{self, Role};
 use crate::store::{self, RunFolder};
 use crate::text_file::TextFile;
-use crate::{device, preset};
+use crate::{device, preset, stop};
 
 /// Training examples over which the teacher's neurons are compared.
 const SAMPLE: usize = 1024;
 
 /// Distils.
 pub fn run(args: &DistillArgs) -> Result<()> {
-    let mut config = preset::distill(args)?;
+    let config = preset::distill(args)?;
     check_material(args)?;
     RunFolder::check(&args.out, args.train.resume)?;
     let hub = Hub::for_run(&args.train.common, &args.out, args.train.resume)?;
@@ -68,37 +70,14 @@ pub fn run(args: &DistillArgs) -> Result<()> {
     let most = student.max_position_embeddings.min(teacher.config.max_position_embeddings);
     let options = preset::example_options(&args.train, most)?;
     let quiet = args.train.common.quiet;
-    let (runner::Prepared { train, dev, test }, teacher_speed) = match splits {
-        Some(splits) => {
-            let prepared = runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options);
-            let whose = || format!("with the labels of the teacher {}", source.folder.display());
-            (prepared.with_context(whose)?, None)
-        }
-        None => {
-            greet(args, &source, &texts);
-            let (dev, speed) = text_alone::held_out(&mut texts, &teacher, &options, quiet)?;
-            (runner::Prepared { train: vec![], dev, test: None }, Some(speed))
-        }
-    };
-    let (corpus, counts, sample) = label(args, &files, &teacher, train, (&texts, &options))?;
-    let model = device::retry(quiet, || new_student(args, &student, &teacher, (&counts, &sample)))?;
-    if args.train.warmup_steps.is_none() {
-        config.warmup_steps = total_steps(&config, &corpus) / 10;
-    }
-    let compared = teacher_speed.map(|subwords_per_second| Compared {
-        parameters: teacher.num_params(true),
-        subwords_per_second,
+    let prepared = splits.map(|splits| {
+        let prepared = runner::prepare(splits, &teacher.tokenizer, &teacher.labels, &options);
+        let whose = || format!("with the labels of the teacher {}", source.folder.display());
+        prepared.with_context(whose)
     });
-    let labels = teacher.labels.clone();
-    let mask_token_id = teacher.tokenizer.mask_id();
-    let (teacher_config, teacher) = (teacher.config, teacher.model);
-    // Without hidden states to compare, the teacher has done its work.
-    let teacher = (config.objective.hidden_weight > 0.0).then_some(teacher);
-    let model = match teacher {
-        Some(_) => Trainee::matching(model, &student, &teacher_config, config.stream(4, 0)),
-        None => Trainee::new(model),
-    };
-    let job = Job {
+    let prepared = prepared.transpose()?;
+    let origins = [source.origin.clone(), data.and_then(|data| data.origin)];
+    let mut settings = Settings {
         description: format!("student: {}", runner::describe(&student)),
         init: match args.init {
             None | Some(InitName::Random) => "random",
@@ -110,7 +89,48 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         config,
         options,
         model_config: student,
-        labels,
+        labels: teacher.labels.clone(),
+        inputs,
+        origins: origins.into_iter().flatten().collect(),
+    };
+    let folder = settings.open()?;
+    let (runner::Prepared { train, dev, test }, teacher_speed) = match prepared {
+        Some(prepared) => (prepared, None),
+        None => {
+            greet(args, &source, &texts);
+            let (dev, speed) = text_alone::held_out(&mut texts, &teacher, &options, quiet)?;
+            (runner::Prepared { train: vec![], dev, test: None }, Some(speed))
+        }
+    };
+    if let Some(note) = unread(&settings.config, train.len(), &texts).filter(|_| !quiet) {
+        print_line(&note);
+    }
+    let (corpus, counts, sample) = label(args, &files, &teacher, train, (&texts, &options))?;
+    let student = &settings.model_config;
+    let model = device::retry(quiet, || new_student(args, student, &teacher, (&counts, &sample)))?;
+    stop::check(|| {
+        let how = "the same command goes on, with the logits that the teacher left";
+        format!("stopped before the training began; {how}")
+    })?;
+    if args.train.warmup_steps.is_none() {
+        settings.config.warmup_steps = total_steps(&settings.config, &corpus) / 10;
+    }
+    let compared = teacher_speed.map(|subwords_per_second| Compared {
+        parameters: teacher.num_params(true),
+        subwords_per_second,
+    });
+    let mask_token_id = teacher.tokenizer.mask_id();
+    let (teacher_config, teacher) = (teacher.config, teacher.model);
+    // Without hidden states to compare, the teacher has done its work.
+    let config = &settings.config;
+    let teacher = (config.objective.hidden_weight > 0.0).then_some(teacher);
+    let model = match teacher {
+        Some(_) => Trainee::matching(model, student, &teacher_config, config.stream(4, 0)),
+        None => Trainee::new(model),
+    };
+    let job = Job {
+        settings,
+        folder,
         tokenizer: &files.tokenizer,
         mask_token_id,
         train: &corpus,
@@ -118,8 +138,6 @@ pub fn run(args: &DistillArgs) -> Result<()> {
         dev,
         test,
         compared,
-        inputs,
-        origins: [source.origin, data.and_then(|data| data.origin)].into_iter().flatten().collect(),
     };
     let outcome = runner::train(job, model)?;
     // What was trained is announced whatever comes of its copy.
@@ -217,7 +235,7 @@ fn greet(args: &DistillArgs, source: &Source, texts: &[TextFile]) {
         return;
     }
     let names: Vec<&str> = texts.iter().map(|text| text.file.path.as_str()).collect();
-    let sentences: usize = texts.iter().map(|text| text.sentences).sum();
+    let sentences = sentences_of(texts);
     print_line(&format!(
         "teacher: {}\ntext: {}, {sentences} sentences, the last of them held out\n\
          with labelled text (--data conll2003 --text FILE… --preset best) a student becomes better, see \
@@ -225,6 +243,24 @@ fn greet(args: &DistillArgs, source: &Source, texts: &[TextFile]) {
         source.folder.display(),
         names.join(", "),
     ));
+}
+
+fn sentences_of(texts: &[TextFile]) -> usize {
+    texts.iter().map(|text| text.sentences).sum()
+}
+
+/// A note where a ratio of text ends the run before all of it was read, for the teacher labels all.
+fn unread(config: &TrainConfig, labelled: usize, texts: &[TextFile]) -> Option<String> {
+    let of_epoch = (config.text_ratio? * labelled as f64).round() as usize;
+    let (read, all) = (config.epochs * of_epoch, sentences_of(texts));
+    (read < all).then(|| {
+        format!(
+            "note: of {} sentences of text the run reads {} (epochs · text ratio · labelled sentences), and \
+             the teacher labels all of them; expected a shorter --text or more --epochs",
+            thousands(all),
+            thousands(read)
+        )
+    })
 }
 
 /// A student with its first weights.
@@ -272,9 +308,9 @@ fn label(
     let mut sample = train[..train.len().min(SAMPLE)].to_vec();
     let from_text = if train.is_empty() { SAMPLE } else { 0 };
     let quiet = args.train.common.quiet;
-    let sentences = train.len() + texts.iter().map(|text| text.sentences).sum::<usize>();
+    let all = sentences(&train) + sentences_of(texts);
     let cache = args.cache.as_deref();
-    let mut labelling = Labelling::new(cache, files, teacher, Shard::WHOLE, (sentences, quiet))?;
+    let mut labelling = Labelling::new(cache, files, teacher, Shard::WHOLE, (all, quiet))?;
     let logits = labelling.label(&train)?;
     let mut corpus = Corpus::new(train, logits);
     for text in texts {

@@ -13,7 +13,7 @@ use crate::bundle_dir::BundleDir;
 use crate::cli::FinetuneArgs;
 use crate::dataset::{self, Splits};
 use crate::hub::Hub;
-use crate::runner::{self, Job};
+use crate::runner::{self, Job, Settings};
 use crate::store::RunFolder;
 use crate::{device, preset};
 
@@ -43,7 +43,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         let steps = total_steps(&config, &train);
         config.warmup_steps = if steps < 2000 { steps / 10 } else { 1000 };
     }
-    let job = Job {
+    let settings = Settings {
         description: format!("teacher: {}", runner::describe(&bundle.config)),
         init: if args.from_scratch { "random" } else { "pretrained" },
         out: &args.out,
@@ -52,6 +52,12 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         options,
         model_config: bundle.config,
         labels: bundle.labels,
+        inputs,
+        origins: [base.origin, data.origin].into_iter().flatten().collect(),
+    };
+    let job = Job {
+        folder: settings.open()?,
+        settings,
         tokenizer: &files.tokenizer,
         mask_token_id: bundle.tokenizer.mask_id(),
         train: &train,
@@ -59,8 +65,6 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         dev,
         test,
         compared: None,
-        inputs,
-        origins: [base.origin, data.origin].into_iter().flatten().collect(),
     };
     runner::train(job, Trainee::new(bundle.model))?.announce(None)
 }

@@ -9,7 +9,7 @@ use super::print;
 use crate::bundle_dir::BundleDir;
 use crate::cli::LabelArgs;
 use crate::hub::Hub;
-use crate::labelling::Labelling;
+use crate::labelling::{Labelling, sentences};
 use crate::text_file::TextFile;
 use crate::{dataset, device, preset};
 
@@ -37,9 +37,9 @@ pub fn run(args: &LabelArgs) -> Result<()> {
         }
         None => vec![],
     };
-    let sentences = examples.len() + texts.iter().map(|text| text.sentences).sum::<usize>();
+    let all = sentences(&examples) + texts.iter().map(|text| text.sentences).sum::<usize>();
     let (cache, quiet) = (args.cache.as_deref(), args.common.quiet);
-    let mut labelling = Labelling::new(cache, &files, &teacher, args.shard, (sentences, quiet))?;
+    let mut labelling = Labelling::new(cache, &files, &teacher, args.shard, (all, quiet))?;
     labelling = labelling.or_fail();
     let mut subwords = labelling.label(&examples)?.subwords();
     for text in &texts {

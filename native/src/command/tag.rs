@@ -14,6 +14,8 @@ use crate::device::{self, Wanted};
 use crate::hub::Hub;
 use crate::{preset, shipped, store};
 
+/// What may stand before the first text, and is no part of it.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// Texts that are tagged together.
 const CHUNK: usize = 64;
 
@@ -35,6 +37,7 @@ pub fn run(args: &TagArgs) -> Result<()> {
     if let Some(path) = &args.file {
         let text = String::from_utf8(store::read(path)?)
             .with_context(|| format!("{}: expected text in UTF-8", path.display()))?;
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         return lines.chunks(CHUNK).try_for_each(|texts| tag_all(&mut bundle, texts, args));
     }
@@ -53,6 +56,8 @@ fn tag_stdin(bundle: &mut Bundle, args: &TagArgs) -> Result<()> {
         let line = String::from_utf8(line);
         let is_text = line.is_ok();
         if let Ok(line) = &line {
+            let mark = if number == 1 { BYTE_ORDER_MARK } else { "" };
+            let line = line.strip_prefix(mark).unwrap_or(line);
             let line = line.strip_suffix('\n').unwrap_or(line);
             texts.push(line.strip_suffix('\r').unwrap_or(line).to_owned());
         }
@@ -86,17 +91,21 @@ fn tag_all(bundle: &mut Bundle, texts: &[String], args: &TagArgs) -> Result<()> 
 
 /// `{"text", "entities": [{"entity_type", "text", "start_byte", …, "score"}]}`.
 fn json_line(text: &str, entities: &[Entity]) -> String {
-    let char_at = |byte: usize| text[..byte].chars().count();
+    // Entities stand in order, so what was counted is not counted again.
+    let (mut byte, mut char) = (0, 0);
     let entities: Vec<Value> = entities
         .iter()
         .map(|entity| {
+            let words = &text[entity.start_byte..entity.end_byte];
+            char += text[byte..entity.start_byte].chars().count();
+            byte = entity.start_byte;
             json!({
                 "entity_type": entity.entity_type,
-                "text": &text[entity.start_byte..entity.end_byte],
+                "text": words,
                 "start_byte": entity.start_byte,
                 "end_byte": entity.end_byte,
-                "start_char": char_at(entity.start_byte),
-                "end_char": char_at(entity.end_byte),
+                "start_char": char,
+                "end_char": char + words.chars().count(),
                 "score": (f64::from(entity.score) * 1e4).round() / 1e4,
             })
         })
@@ -148,11 +157,16 @@ mod tests {
 
     #[test]
     fn json_counts_bytes_and_characters() {
-        let line = json_line("été Ada", &[entity(6, 9)]);
+        let line = json_line("été Ada ü Ada", &[entity(6, 9), entity(10, 12), entity(10, 16)]);
         let value: Value = serde_json::from_str(&line).expect("JSON");
         let want = json!({"entity_type": "PER", "text": "Ada", "start_byte": 6, "end_byte": 9,
             "start_char": 4, "end_char": 7, "score": 0.9877});
         assert_eq!(value["entities"][0], want);
+        let chars = [1, 2].map(|index| {
+            let entity = &value["entities"][index];
+            [entity["start_char"].clone(), entity["end_char"].clone()]
+        });
+        assert_eq!(json!(chars), json!([[8, 9], [8, 13]]));
     }
 
     #[test]

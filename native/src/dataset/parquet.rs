@@ -22,12 +22,13 @@ const FEATURES: &str = "huggingface";
 
 /// Reads every row as a sentence; rows without words are skipped, IOB1 becomes BIO.
 ///
-/// `page` is the data set's `README.md`, which is asked for names that the file does not have.
+/// `page` is the data set's `README.md`, which is asked for names that the file does not have; returns
+/// whether it had them.
 ///
 /// # Errors
 ///
 /// Bytes that are no Parquet, other columns, and the first row that is no sentence.
-pub fn read_parquet(bytes: Bytes, page: Option<&str>) -> Result<Vec<Sentence>> {
+pub fn read_parquet(bytes: Bytes, page: Option<&str>) -> Result<(Vec<Sentence>, bool)> {
     let reader = SerializedFileReader::new(bytes).context("expected a whole Parquet file")?;
     for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         check_codec(column.compression_codec())?;
@@ -43,7 +44,11 @@ pub fn read_parquet(bytes: Bytes, page: Option<&str>) -> Result<Vec<Sentence>> {
         })
     };
     let (words, tags) = (column(&WORDS)?, column(&TAGS)?);
-    let names = class_names(&reader, tags.name()).or_else(|| page_names(page?, tags.name()));
+    let of_file = class_names(&reader, tags.name());
+    let page = page.filter(|_| of_file.is_none());
+    let of_page = page.and_then(|page| page_names(page, tags.name()));
+    let is_of_page = of_page.is_some();
+    let names = of_file.or(of_page);
     let tags_name = tags.name().to_owned();
     let wanted = Type::group_type_builder(schema.name())
         .with_fields(vec![Arc::clone(&words), Arc::clone(&tags)]);
@@ -61,7 +66,7 @@ pub fn read_parquet(bytes: Bytes, page: Option<&str>) -> Result<Vec<Sentence>> {
         sentences.extend(Some(sentence).filter(|sentence| !sentence.tokens.is_empty()));
     }
     ensure!(!sentences.is_empty(), "no sentence found; expected rows of words and tags");
-    Ok(sentences)
+    Ok((sentences, is_of_page))
 }
 
 /// The others would need a library each.

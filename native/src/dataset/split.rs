@@ -30,6 +30,16 @@ impl Split {
         }
     }
 
+    /// The split that a file is of, by its name.
+    pub fn of(path: &str) -> Option<Self> {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let (stem, end) = file.rsplit_once('.')?;
+        let is_text = |split: &Self| TEXT.contains(&end) && split.names().contains(&stem);
+        [Self::Train, Self::Valid, Self::Test]
+            .into_iter()
+            .find(|split| is_text(split) || split.folder_of(path).is_some())
+    }
+
     /// The files of this split among `names`: one of text, or one or more of Parquet in order; none
     /// where there is no such split.
     ///
@@ -158,6 +168,20 @@ mod tests {
             "training.parquet trainer/a.parquet train_1.parquet",
             "train_1.parquet",
         );
+    }
+
+    #[test]
+    fn a_file_tells_its_split() {
+        for (path, split) in [
+            ("train.txt", Some(Split::Train)),
+            ("data/dev.jsonl", Some(Split::Valid)),
+            ("conll2003/test/0000.parquet", Some(Split::Test)),
+            ("training.txt", None),
+            ("wiki.txt", None),
+            ("train", None),
+        ] {
+            assert_eq!(Split::of(path), split, "{path}");
+        }
     }
 
     #[test]

@@ -86,19 +86,18 @@ impl RepoCache {
     }
 
     /// Puts a blob into the snapshot of a commit.
-    pub fn link(&self, etag: &str, commit: &str, name: &str) -> Result<PathBuf> {
+    pub fn link(&self, etag: &str, commit: &str, name: &str) -> Result<()> {
         let path = self.snapshot(commit).join(name);
         create_parent(&path)?;
         if etag_of(&path).as_deref() == Some(etag) {
-            return Ok(path);
+            return Ok(());
         }
         let up = "../".repeat(2 + name.matches('/').count());
         let temporary = path.with_file_name(format!(".{etag}-{}.tmp", std::process::id()));
         place(&self.blob(etag), &format!("{up}blobs/{etag}"), &temporary)
             .and_then(|()| fs::rename(&temporary, &path))
             .inspect_err(|_| drop(fs::remove_file(&temporary)))
-            .with_context(|| format!("cannot link {}", path.display()))?;
-        Ok(path)
+            .with_context(|| format!("cannot link {}", path.display()))
     }
 
     /// Keeps other processes, Python's too, from fetching the same file; waits for them.

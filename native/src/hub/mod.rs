@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use understudy_shared::checkpoint::shards::shard_names;
 
 use crate::cli::CommonArgs;
@@ -107,9 +107,10 @@ impl Hub {
         let mut hub = Self::new(args);
         let path = run.join(RUN_CONFIG);
         if resume && path.is_file() {
-            let mut snapshot: Value = serde_json::from_slice(&store::read(&path)?)
+            let snapshot: Map<String, Value> = serde_json::from_slice(&store::read(&path)?)
                 .with_context(|| format!("{}: expected the settings of a run", path.display()))?;
-            hub.pinned = serde_json::from_value(snapshot["hub"].take()).unwrap_or_default();
+            let origins = snapshot.get("hub").cloned().unwrap_or_default();
+            hub.pinned = serde_json::from_value(origins).unwrap_or_default();
         }
         Ok(hub)
     }
@@ -161,11 +162,14 @@ impl Hub {
                     };
                     return Ok((*kind, source?));
                 }
-                Err(Refusal::Fault(fault)) if !fault.is_absence() => {
+                Err(Refusal::Fault(fault)) if !fault.is_absence() && !fault.is_passing() => {
                     return Err(refuse(opened, Refusal::Fault(fault), &id, *kind));
                 }
-                // What is no model may be a data set.
-                Err(refusal) => refused = refused.or(Some((refusal, *kind))),
+                // What is no model may be a data set, and what the hub cannot say, the cache may.
+                Err(refusal) if refused.is_none() || refusal.is_passing() => {
+                    refused = Some((refusal, *kind));
+                }
+                Err(_) => {}
             }
         }
         let (refusal, kind) = refused.context("no kind of repository")?;

@@ -129,10 +129,10 @@ pub fn explain(fault: Fault, id: &HubId, kind: Kind, client: &Client) -> anyhow:
             format!("the hub has no {what} {id}; expected an id as on {endpoint}")
         }
         Fault::Unreachable { .. } => format!(
-            "cannot fetch {what} {id}; expected the hub to answer (HF_ENDPOINT is {endpoint}), or the \
-             {what} in the cache, or a folder"
+            "cannot fetch {id}; expected the hub to answer (HF_ENDPOINT is {endpoint}), or its files in \
+             the cache, or a folder"
         ),
-        Fault::Status { .. } | Fault::Answer { .. } => format!("cannot fetch {what} {id}"),
+        Fault::Status { .. } | Fault::Answer { .. } => format!("cannot fetch {id}"),
     };
     anyhow!(fault).context(hint)
 }

@@ -163,7 +163,7 @@ impl<'a> Snapshot<'a> {
             let wanted = Wanted { name: shown, url, metadata };
             download(client, &wanted, &self.cache, self.quiet)?;
         }
-        self.cache.link(&metadata.etag, &self.commit, name).map(drop)
+        self.cache.link(&metadata.etag, &self.commit, name)
     }
 
     /// Whether the file is in the folder and is what its name says. A damaged one is told, and is an
@@ -244,6 +244,13 @@ pub enum Refusal {
     Fault(Fault),
     /// The hub is not asked, and nothing was fetched before.
     NotCached(String),
+}
+
+impl Refusal {
+    /// Whether the hub said nothing of the repository.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Refusal::Fault(fault) if fault.is_passing())
+    }
 }
 
 fn not_cached(settings: &Settings, id: &HubId, kind: Kind, by: &str) -> String {

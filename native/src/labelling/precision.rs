@@ -4,6 +4,7 @@
 use understudy_shared::data::batch::BatchBudget;
 use understudy_shared::data::example::Example;
 use understudy_shared::infer::logits::for_each_logits;
+use understudy_shared::infer::teacher::Precision;
 use understudy_shared::model::TokenClassifier;
 
 use crate::device;
@@ -58,6 +59,11 @@ impl<'a> Reader<'a> {
             self.half = None;
         }
         self.is_checked = true;
+    }
+
+    /// How it reads; before the check, how it would like to.
+    pub fn precision(&self) -> Precision {
+        if self.half.is_some() { Precision::Half } else { Precision::Full }
     }
 
     /// The model to read with.

@@ -9,35 +9,39 @@ use crate::chart::{Chart, Series, Stroke, escape};
 pub(super) fn loss_chart(report: &Report) -> Chart {
     let raw: Vec<_> = report.curve.iter().map(|point| (point.step as f64, point.loss)).collect();
     let smooth = smoothed(&raw);
-    let dev: Vec<_> = report
-        .evaluations
-        .iter()
-        .filter_map(|point| Some((point.step as f64, point.loss?)))
-        .collect();
-    let description = loss_description(&smooth, &dev, report.dev_name());
+    let dev: Vec<_> =
+        report.evaluations.iter().map(|point| (point.step as f64, point.loss)).collect();
+    let description = loss_description(&smooth, &dev, report);
     let label = if dev.is_empty() { "" } else { "training" };
     let mut series = vec![
         Series { label: String::new(), stroke: Stroke::Faint, points: raw },
         Series { label: label.to_owned(), stroke: Stroke::Solid, points: smooth },
     ];
-    if !dev.is_empty() {
+    let has_dev = !dev.is_empty();
+    if has_dev {
         series.push(Series {
-            label: report.dev_name().to_owned(),
+            label: report.dev_short().to_owned(),
             stroke: Stroke::Dashed,
             points: dev,
         });
     }
-    chart("loss", "Loss by step", description, "loss", true, series)
+    // Two quantities: what is minimised, and what tells how good the labels are.
+    let mut y_label = format!("training: {}", report.loss_name());
+    if has_dev {
+        write!(y_label, " · {}: cross entropy", report.dev_short()).ok();
+    }
+    chart("loss", "Loss by step", description, &y_label, true, series)
 }
 
-fn loss_description(smooth: &[(f64, f64)], dev: &[(f64, f64)], dev_name: &str) -> String {
-    let mut description = "Training loss".to_owned();
+fn loss_description(smooth: &[(f64, f64)], dev: &[(f64, f64)], report: &Report) -> String {
+    let mut description = format!("The {} of training", report.loss_name());
     if let (Some(first), Some(last)) = (smooth.first(), smooth.last()) {
         let (from, to) = (first.1, last.1);
         write!(description, " goes from {from:.4} to {to:.4} in {} steps", last.0).ok();
     }
     if let Some(last) = dev.last() {
-        write!(description, "; that on {dev_name} ends at {:.4}", last.1).ok();
+        let dev = report.dev_name();
+        write!(description, "; the cross entropy on {dev} ends at {:.4}", last.1).ok();
     }
     description + "."
 }
@@ -49,10 +53,10 @@ pub(super) fn f1_chart(report: &Report) -> Chart {
     let best = evaluations.iter().find(|point| point.best);
     let dev = report.dev_name();
     let description = best.map_or(format!("F1 on {dev}."), |best| {
-        format!("F1 on {dev}; the best is {} after epoch {}.", score(best.f1), best.epoch)
+        format!("F1 on {dev}; the best is {} after epoch {}.", score(best.f1), best.epoch())
     });
     let mark = best.map(|best| {
-        let text = format!("best {}, epoch {}", score(best.f1), best.epoch);
+        let text = format!("best {}, epoch {}", score(best.f1), best.epoch());
         (best.step as f64, best.f1, text)
     });
     let chart = chart(

@@ -39,11 +39,11 @@ fn headline(report: &Report, page: &mut String) {
     let facts = [
         ("Parameters", thousands(report.model.parameters)),
         ("Size", format!("{:.1} MB", report.model.size_bytes as f64 / 1e6)),
-        ("Wall time", duration(report.wall_seconds)),
+        ("Training time", duration(report.wall_seconds)),
         ("Device", report.device.clone()),
         ("Seed", report.seed.to_string()),
         ("Steps", thousands(report.curve.last().map_or(0, |point| point.step))),
-        ("Best epoch", best.map_or("–".to_owned(), |point| point.epoch.to_string())),
+        ("Best epoch", best.map_or("–".to_owned(), |point| point.epoch())),
     ];
     page.push_str("<dl>");
     for (name, value) in facts {
@@ -80,12 +80,12 @@ fn headline_scores(report: &Report, page: &mut String) {
 fn curves(report: &Report, page: &mut String) {
     if !report.curve.is_empty() {
         page.push_str("<h2>Loss</h2>\n");
-        let has_dev = report.evaluations.iter().any(|point| point.loss.is_some());
-        let dev = match has_dev {
-            true => format!(" Dashed: {}.", report.dev_name()),
-            false => String::new(),
+        let loss = report.loss_name();
+        let dev = match report.evaluations.is_empty() {
+            true => String::new(),
+            false => format!(" Dashed: the cross entropy on {}.", report.dev_name()),
         };
-        let note = format!("Thin: each step. Thick: smoothed.{dev}");
+        let note = format!("Thin: the {loss} of each step. Thick: the same, smoothed.{dev}");
         figure(page, &loss_chart(report), &note);
     }
     if !report.evaluations.is_empty() {
@@ -103,14 +103,14 @@ fn evaluations(report: &Report, page: &mut String) {
     let rows = report.evaluations.iter().map(|point| {
         vec![
             thousands(point.step),
-            point.epoch.to_string(),
+            point.epoch(),
             score(point.f1),
-            point.loss.map_or("–".to_owned(), |loss| format!("{loss:.4}")),
+            score(point.loss),
             if point.best { "best" } else { "" }.to_owned(),
         ]
     });
     page.push_str("<details><summary>All evaluations</summary>\n");
-    let columns = ["step", "epoch", "F1", "loss", "kept"];
+    let columns = ["step", "epoch", "F1", "cross entropy", "kept"];
     table(page, "", &format!("Evaluations on {}", report.dev_name()), &columns, rows);
     page.push_str("</details>\n");
 }
@@ -208,7 +208,8 @@ mod tests {
         let page = html(&sample());
         for expected in [
             "19,620,489",
-            "22m 20s",
+            "Training time</dt><dd>22m 20s",
+            "training: soft and hard loss · dev: cross entropy",
             "<td>0.7584</td>",
             "optimizer.betas",
             "best 0.8250, epoch 9",

@@ -1,6 +1,5 @@
 //! Writes down what happens in a run: log, checkpoints, best bundle, progress, and the report.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use crate::report::{
     SplitScores, html, shell_line,
 };
 use crate::stop::{self, Stopped};
-use crate::store::{self, LogFile, RunFolder};
+use crate::store::{self, LogFile};
 
 fn seconds_of(log: &[Value]) -> f64 {
     log.iter().rev().find_map(|record| record["seconds"].as_f64()).unwrap_or(0.0)
@@ -35,7 +34,6 @@ fn seconds_of(log: &[Value]) -> f64 {
 /// Writes down what happens.
 pub(super) struct Recorder<'a> {
     job: &'a Job<'a>,
-    folder: &'a RunFolder,
     parameters: usize,
     log: LogFile,
     progress: Progress,
@@ -50,19 +48,18 @@ impl<'a> Recorder<'a> {
     /// Begins, or continues behind the `log` of a resumed run.
     pub(super) fn new(
         job: &'a Job<'a>,
-        folder: &'a RunFolder,
         log: LogFile,
         parameters: usize,
         steps: usize,
         state: &TrainState,
     ) -> Self {
+        let quiet = job.settings.args.common.quiet;
         let recorder = Self {
             job,
-            folder,
             parameters,
             seconds_before: seconds_of(log.kept()),
             log,
-            progress: Progress::new(job.args.common.quiet, steps, state.progress.step),
+            progress: Progress::new(quiet, steps, state.progress.step, device::log_every()),
             started: Instant::now(),
             last_checkpoint: Instant::now(),
             stop: stop::flag(),
@@ -83,7 +80,7 @@ impl<'a> Recorder<'a> {
         };
         self.progress.message(&format!(
             "{} · {} parameters · {} training windows · {} steps{from}",
-            job.description,
+            job.settings.description,
             self.parameters,
             job.train.lengths().len(),
             steps
@@ -94,10 +91,17 @@ impl<'a> Recorder<'a> {
     pub(super) fn on(&mut self, event: Event<'_>) -> Result<Control> {
         match event {
             Event::Step(record) => self.on_step(record)?,
-            Event::Evaluated { record, weights, .. } => self.on_evaluation(record, weights)?,
-            Event::Checkpoint(checkpoint) => self.on_checkpoint(checkpoint)?,
+            Event::Evaluated { record, weights, .. } => {
+                self.on_evaluation(record, weights)?;
+                self.progress.rest();
+            }
+            Event::Checkpoint(checkpoint) => {
+                self.on_checkpoint(checkpoint)?;
+                self.progress.rest();
+            }
         }
-        let pause = Duration::from_secs_f64(self.job.args.checkpoint_minutes.max(0.0) * 60.0);
+        let pause =
+            Duration::from_secs_f64(self.job.settings.args.checkpoint_minutes.max(0.0) * 60.0);
         Ok(if self.stop.load(Ordering::Relaxed) {
             Control::Stop
         } else if self.last_checkpoint.elapsed() >= pause {
@@ -120,10 +124,10 @@ impl<'a> Recorder<'a> {
         weights: Option<&[NamedTensor]>,
     ) -> Result<()> {
         if let Some(weights) = weights {
-            let job = self.job;
-            let labels = Some(&job.labels);
-            let files = to_files(&job.model_config, labels, job.tokenizer, weights, StoredAs::F32)?;
-            store::write_dir_atomic(&self.folder.file(BEST), &files)?;
+            let Job { settings, folder, tokenizer, .. } = self.job;
+            let (config, labels) = (&settings.model_config, Some(&settings.labels));
+            let files = to_files(config, labels, tokenizer, weights, StoredAs::F32)?;
+            store::write_dir_atomic(&folder.file(BEST), &files)?;
         }
         self.append("evaluation", &json!(record))?;
         let dev = dev_name(self.job);
@@ -141,7 +145,7 @@ impl<'a> Recorder<'a> {
     fn on_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.log.sync()?;
         let wanted = checkpoint.tensors.iter().map(|tensor| tensor.values.len() * 4).sum();
-        store::write_atomic_with(&self.folder.file(CHECKPOINT), wanted, |file| {
+        store::write_atomic_with(&self.job.folder.file(CHECKPOINT), wanted, |file| {
             checkpoint.to_parts().try_for_each(|part| file.write_all(&part))
         })?;
         self.last_checkpoint = Instant::now();
@@ -158,8 +162,9 @@ impl<'a> Recorder<'a> {
     /// Scores the best weights and writes the report beside them.
     pub(super) fn finish(self, snapshot: &Value) -> Result<Outcome> {
         let (job, wall_seconds) = (self.job, self.seconds());
+        let Job { settings, folder, .. } = job;
         drop(self.progress);
-        let best = BundleDir::read(&Source::local(&self.folder.file(BEST)))?;
+        let best = BundleDir::read(&Source::local(&folder.file(BEST)))?;
         let bundle = best.load(&device::device())?;
         let mut scores = Vec::new();
         let mut speed = None;
@@ -167,35 +172,36 @@ impl<'a> Recorder<'a> {
         for (split, set) in sets {
             let Some(set) = set else { continue };
             let name = if split == "dev" { dev_name(job) } else { split };
-            let (quiet, decoding) = (job.args.common.quiet, Decoding::default());
+            let (quiet, decoding) = (settings.args.common.quiet, Decoding::default());
             let how = Reading { label: name, quiet, decoding };
-            let read = how.read(&bundle.model, &job.labels, set, job.model_config.pad_token_id);
+            let pad_token_id = settings.model_config.pad_token_id;
+            let read = how.read(&bundle.model, &settings.labels, set, pad_token_id);
             let Some((evaluation, subwords_per_second)) = read else {
                 let how = "stopped while the best weights were scored; --resume scores them";
                 return Err(Stopped(how.to_owned()).into());
             };
             speed.get_or_insert(subwords_per_second);
-            let tags = word_tags(&evaluation.predictions, &job.labels);
+            let tags = word_tags(&evaluation.predictions, &settings.labels);
             let text = predictions_conll(&set.sentences, &tags);
             let file = format!("predictions.{split}.conll");
-            store::write_atomic(&self.folder.file(&file), text.as_bytes())?;
+            store::write_atomic(&folder.file(&file), text.as_bytes())?;
             scores.push((name, evaluation.scores));
         }
         let comparison = job.compared.clone().zip(speed).map(|(teacher, subwords_per_second)| {
             let student = Compared { parameters: self.parameters, subwords_per_second };
             Comparison { student, teacher }
         });
-        let log = LogFile::open(&self.folder.file("log.jsonl"), usize::MAX)?;
+        let log = LogFile::open(&folder.file("log.jsonl"), usize::MAX)?;
         let report = Report {
             command: command_line(),
             model: ModelSummary {
-                description: job.description.clone(),
+                description: settings.description.clone(),
                 parameters: self.parameters,
                 size_bytes: best.weights.len(),
             },
             device: device::name().to_owned(),
             wall_seconds,
-            seed: job.config.seed,
+            seed: settings.config.seed,
             config: json!({
                 "train": snapshot["train"],
                 "examples": snapshot["examples"],
@@ -203,17 +209,17 @@ impl<'a> Recorder<'a> {
                 "init": snapshot["init"],
                 "mention_copies": snapshot["mention_copies"],
             }),
-            data: job.inputs.clone(),
+            data: settings.inputs.clone(),
             curve: log.kept().iter().filter_map(curve_point).collect(),
             evaluations: evaluation_points(log.kept()),
             scores: scores.iter().map(|(split, scores)| named(split, scores)).collect(),
             comparison,
         };
         let bytes = serde_json::to_vec_pretty(&report)?;
-        store::write_atomic(&self.folder.file("report.html"), html(&report).as_bytes())?;
-        store::write_atomic(&self.folder.file(BEST).join("report.json"), &bytes)?;
-        store::write_atomic(&self.folder.file("report.json"), &bytes)?;
-        let (folder, json) = (job.out.to_path_buf(), job.args.common.json);
+        store::write_atomic(&folder.file("report.html"), html(&report).as_bytes())?;
+        store::write_atomic(&folder.file(BEST).join("report.json"), &bytes)?;
+        store::write_atomic(&folder.file("report.json"), &bytes)?;
+        let (folder, json) = (settings.out.to_path_buf(), settings.args.common.json);
         Ok(Outcome { report, scores, folder, json })
     }
 }
@@ -238,8 +244,8 @@ fn curve_point(record: &Value) -> Option<CurvePoint> {
     })
 }
 
-/// What was typed, quoted as a shell wants it, without the folder the binary is in, and without `--resume`: whoever repeats the run
-/// has nothing to resume.
+/// What was typed, quoted as a shell wants it, without the folder the binary is in, and without `--resume`:
+/// whoever repeats the run has nothing to resume.
 fn command_line() -> String {
     let typed = std::env::args_os().skip(1);
     let typed = typed.map(|argument| argument.to_string_lossy().into_owned());
@@ -258,9 +264,9 @@ fn evaluation_points(log: &[Value]) -> Vec<EvaluationPoint> {
     points
         .map(|(index, record)| EvaluationPoint {
             step: record.step,
-            epoch: record.epoch.ceil() as usize,
+            epoch: record.epoch,
             f1: record.f1,
-            loss: Some(record.loss),
+            loss: record.loss,
             best: Some(index) == kept,
         })
         .collect()

@@ -50,7 +50,8 @@ pub struct Model {
     pub parameters: u64,
     /// Such as `int8`.
     pub dtype: String,
-    /// Micro F1 over words on the test split, of its report.
+    /// Micro F1 over words of its report: on the file that `export --data` scored, else on the test split of
+    /// the run it is from.
     pub f1: Option<f64>,
     /// Its files.
     pub files: Vec<ModelFile>,

@@ -1,7 +1,7 @@
 //! A folder whose files change all at once: built beside its target, then swapped in by renames.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 

@@ -89,12 +89,16 @@ fn kept_records(bytes: &[u8], keep_until_step: usize) -> Result<(Vec<u8>, Vec<Va
 }
 
 /// The folder of one run, locked for as long as this value lives, at the latest until the kernel
-/// ends the process.
+/// ends the process. One that was made for a run that never began is removed again.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    is_new: bool,
     _lock: File,
 }
+
+/// Name of the file that is locked.
+const LOCK: &str = ".lock";
 
 impl RunFolder {
     /// Creates the folder with its parents, or with `resume` opens the run in it.
@@ -107,13 +111,15 @@ impl RunFolder {
         let shown = path.display();
         // Before anything is created, so that a refusal writes nothing; again under the lock.
         Self::check(path, resume)?;
+        let is_new = !path.exists();
         fs::create_dir_all(path).with_context(|| format!("cannot create folder {shown}"))?;
-        let lock = path.join(".lock");
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(lock);
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(path.join(LOCK));
         let lock = lock.with_context(|| format!("cannot write in {shown}"))?;
         match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
+            Ok(()) if path.join(LOCK).exists() => {}
+            // Or in this moment removed by one.
+            Ok(()) | Err(TryLockError::WouldBlock) => bail!(
                 "{shown} is in use by another understudy process; wait for it to end or use \
                  another --out"
             ),
@@ -122,7 +128,7 @@ impl RunFolder {
             }
         }
         check_run(path, resume)?;
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
+        Ok(Self { path: path.to_path_buf(), is_new, _lock: lock })
     }
 
     /// Whether [`RunFolder::create`] would take the folder; to be asked before long work.
@@ -137,6 +143,16 @@ impl RunFolder {
     /// The path of a file in the run.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if self.is_new && !self.file(RUN_CONFIG).exists() {
+            fs::remove_file(self.file(LOCK)).ok();
+            // Nothing is removed with it that came into it meanwhile.
+            fs::remove_dir(&self.path).ok();
+        }
     }
 }
 
@@ -197,6 +213,9 @@ mod tests {
         write_atomic(&run.file(RUN_CONFIG), b"{}")?;
         drop(run);
         check_error(RunFolder::create(&path, false), "with --resume or use another --out");
+        let unused = folder.path().join("runs/b");
+        drop(RunFolder::create(&unused, false)?);
+        assert!(!unused.exists());
         RunFolder::create(&path, true)?;
         check_error(RunFolder::create(folder.path(), false), "is not empty (it holds runs)");
         Ok(())

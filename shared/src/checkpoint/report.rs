@@ -1,9 +1,10 @@
-//! The one figure of a bundle's `report.json` that lists of models show: micro F1 over words on the test
-//! split.
+//! The one figure of a bundle's `report.json` that lists of models show: micro F1 over words, on the file
+//! that `export --data` scored, else on the test split of the run.
 
 use serde_json::Value;
 
-/// Of an export that was scored, of a run, or of the run that an export was made from.
+/// Of an export that was scored, on whatever file it was; else of a run, or of the run that an export was
+/// made from, on its test split.
 pub fn f1(report: &Value) -> Option<f64> {
     let exported = report.pointer("/scores/after/word/default/f1");
     let of_run = || {

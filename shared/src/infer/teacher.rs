@@ -119,11 +119,24 @@ pub fn teacher_key(files: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
+/// How a teacher reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// In full precision.
+    Full,
+    /// With the matrix products of its layers in half precision.
+    Half,
+}
+
 /// Names the logits of `examples` under a teacher: SHA-256 over the teacher's key and every sub-word
-/// id, so that another teacher, tokenizer, text or window length has another name.
-pub fn cache_key(teacher_key: &[u8; 32], examples: &[Example]) -> String {
+/// id, so that another teacher, tokenizer, text or window length has another name; and another
+/// precision.
+pub fn cache_key(teacher_key: &[u8; 32], examples: &[Example], precision: Precision) -> String {
     let mut hasher = Sha256::new();
     hasher.update(teacher_key);
+    if precision == Precision::Half {
+        hasher.update(b"half precision");
+    }
     for example in examples {
         hasher.update((example.input_ids.len() as u64).to_le_bytes());
         for id in &example.input_ids {
@@ -161,10 +174,19 @@ mod tests {
     fn the_key_tells_texts_and_teachers_apart() {
         let key = |file: &[u8], ids: &[&[u32]]| {
             let examples: Vec<Example> = ids.iter().map(|ids| example(ids)).collect();
-            cache_key(&teacher_key(&[file]), &examples)
+            cache_key(&teacher_key(&[file]), &examples, Precision::Full)
         };
         assert_eq!(key(b"a", &[&[1, 2]]), key(b"a", &[&[1, 2]]));
         assert_ne!(key(b"a", &[&[1, 2]]), key(b"b", &[&[1, 2]]));
         assert_ne!(key(b"a", &[&[1, 2]]), key(b"a", &[&[1], &[2]]));
+    }
+
+    #[test]
+    fn the_key_tells_precisions_apart() {
+        let key = |precision| cache_key(&teacher_key(&[b"a"]), &[example(&[1, 2])], precision);
+        assert_ne!(key(Precision::Full), key(Precision::Half));
+        // That of full precision is the one under which caches of earlier versions are found.
+        let known = "524b0550d66878a4b19b4ab439a02745b18e6b21bb2672f01e4aec2e5db0979e";
+        assert_eq!(key(Precision::Full), known);
     }
 }

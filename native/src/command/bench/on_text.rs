@@ -1,9 +1,10 @@
 //! What real text makes of it: the teacher that ships labels sentences of the text in the program, the
 //! student that ships learns from those logits, and is scored.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use understudy_shared::checkpoint::bundle::Bundle;
 use understudy_shared::data::batch::BatchBudget;
 use understudy_shared::data::example::{Example, ExampleOptions};
@@ -20,10 +21,11 @@ use understudy_shared::train::source::InMemory;
 use super::{Row, flops, steps, train_config};
 use crate::bundle_dir::BundleDir;
 use crate::cli::{BenchArgs, BenchModel};
-use crate::device;
-use crate::reading::Reading;
+use crate::reading::{Reading, warm_up};
 use crate::shipped::{self, Role};
+use crate::stop::Stopped;
 use crate::text_file::TextFile;
+use crate::{device, stop};
 
 /// Sentences that are read for each of `--steps`: two training steps.
 const SENTENCES: usize = 64;
@@ -43,7 +45,7 @@ pub fn measure(args: &BenchArgs, gemm: f64) -> Result<()> {
     let set = LabelledSet::unlabelled(&sentences, &teacher.tokenizer, &teacher.labels, &options)?;
     let examples = &set.examples;
 
-    let (logits, seconds) = label(&teacher, examples);
+    let (logits, seconds) = label(&teacher, examples)?;
     let row = |model, mode, (subwords, seconds): (usize, f64), work: f64| {
         let speed = subwords as f64 / seconds;
         Row { model, mode, batch: None, speed, gflops: work / seconds / 1e9 }.print(args, gemm)
@@ -57,7 +59,7 @@ pub fn measure(args: &BenchArgs, gemm: f64) -> Result<()> {
     }
     let how = Reading { label: "", quiet: true, decoding: Decoding::default() };
     let read = how.read(&student.model, &student.labels, &set, student.config.pad_token_id);
-    let (_, speed) = read.context("stopped")?;
+    let (_, speed) = read.ok_or_else(|| Stopped(super::STOPPED.to_owned()))?;
     let seconds = subwords as f64 / speed;
     row("student", "evaluate", (subwords, seconds), work(&student.config, examples))?;
 
@@ -87,19 +89,22 @@ pub fn measure(args: &BenchArgs, gemm: f64) -> Result<()> {
 }
 
 /// The teacher's logits, and how many seconds they took.
-fn label(teacher: &Bundle, examples: &[Example]) -> (TeacherLogits, f64) {
+fn label(teacher: &Bundle, examples: &[Example]) -> Result<(TeacherLogits, f64)> {
     let model = device::place(teacher.model.clone());
     let mut logits = TeacherLogits::zeros(examples, teacher.labels.len());
     let budget = BatchBudget::Subwords(device::feed().subwords);
+    let stop = stop::flag();
     let sink = |index: usize, values: &[f32]| {
         logits.set(index, values);
-        true
+        !stop.load(Ordering::Relaxed)
     };
-    let start = Instant::now();
     let pad = teacher.config.pad_token_id;
+    warm_up(&model, examples, pad);
+    let start = Instant::now();
     pollster::block_on(for_each_logits(&model, examples, pad, budget, sink));
     let seconds = start.elapsed().as_secs_f64();
-    (logits, seconds)
+    super::check_stop()?;
+    Ok((logits, seconds))
 }
 
 /// FLOPs of one forward pass over examples.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use understudy_shared::checkpoint::bundle::Bundle;
 
 use crate::cli::{DtypeName, ExportArgs};
+use crate::dataset::{PAGE, Split};
 use crate::runner::describe;
 
 /// What a card is written from.
@@ -22,12 +23,18 @@ pub struct Card<'a> {
 impl Card<'_> {
     /// The card.
     pub fn to_markdown(&self) -> String {
-        let mut card = "# A named-entity tagger by Understudy\n\n".to_owned();
+        let mut card = format!("# {}, a named-entity tagger by Understudy\n\n", self.name());
         self.what(&mut card);
         self.scores(&mut card);
         self.loading(&mut card);
         self.licence(&mut card);
         card
+    }
+
+    /// The folder's.
+    fn name(&self) -> String {
+        let name = self.args.out.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
     }
 
     fn what(&self, card: &mut String) {
@@ -58,7 +65,7 @@ impl Card<'_> {
             let name = file["path"].as_str().unwrap_or_default();
             let sha256 = file["sha256"].as_str().unwrap_or_default();
             let short = sha256.get(..12).unwrap_or(sha256);
-            row("made from", &format!("`{name}`, sha256 {short}…"));
+            row(part(name), &format!("`{name}`, sha256 {short}…"));
         }
         if let Some(seed) = training["seed"].as_u64() {
             row("seed", &seed.to_string());
@@ -131,5 +138,22 @@ impl Card<'_> {
         *card += "\n\nThe model finds what its training text calls an entity, in text like its training \
                   text; on other text expect lower scores, and do not base decisions about people on it \
                   alone.\n";
+    }
+}
+
+/// What a file was to the run that read it, by its name.
+fn part(path: &str) -> &'static str {
+    if path.ends_with(PAGE) {
+        return "names of its tags";
+    }
+    let is_of_model = ["config.json", "tokenizer.json", "vocab.txt"].contains(&path);
+    if is_of_model || path.ends_with(".safetensors") {
+        return "teacher or encoder";
+    }
+    match Split::of(path) {
+        Some(Split::Train) => "learned from",
+        Some(Split::Valid) => "best weights chosen by",
+        Some(Split::Test) => "scored on",
+        None => "text without labels",
     }
 }
