@@ -68,6 +68,7 @@ export class Classroom {
         if (kind === "crashed") return waiting.forEach((done) => done({ crashed: content }));
         if (kind === "trained") {
           room.reports.push(content);
+          if (content.step === room.pauseAt) room.control("pause");
           if (["running", "paused"].includes(content.state)) return;
         }
         const read = files.map(async (file) => [...new Uint8Array(await file.arrayBuffer())]);
@@ -80,8 +81,9 @@ export class Classroom {
         worker.postMessage([JSON.stringify({ id, command }), ...buffers], buffers);
         return answer;
       };
-      room.begin = (command) => {
+      room.begin = (command, pauseAt) => {
         room.reports = [];
+        room.pauseAt = pauseAt;
         room.over = room.ask(command);
         room.run = room.next;
       };
@@ -114,13 +116,16 @@ export class Classroom {
     return answer.loaded;
   }
 
-  /// Begins a run.
-  begin(command) {
-    return this.page.evaluate((command) => void window.room.begin(command), command);
+  /// Begins a run, which is paused after a step if one is named.
+  begin(command, pauseAt) {
+    return this.page.evaluate(([command, pauseAt]) => void window.room.begin(command, pauseAt), [
+      command,
+      pauseAt,
+    ]);
   }
 
-  train(lessons, changes = {}, text = "") {
-    return this.begin({ train: { settings: { ...settings, ...changes }, lessons, text } });
+  train(lessons, changes = {}, text = "", pauseAt = undefined) {
+    return this.begin({ train: { settings: { ...settings, ...changes }, lessons, text } }, pauseAt);
   }
 
   control(action) {

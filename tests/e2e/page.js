@@ -20,10 +20,11 @@ export const test = base.extend({
     const report = (text) => {
       if (!expectedErrors.some((part) => text.includes(part))) faults.push(text);
     };
-    page.on("console", (message) => {
+    // Of every tab.
+    context.on("console", (message) => {
       if (message.type() === "error") report(`console: ${message.text()}`);
     });
-    page.on("pageerror", (error) => report(`uncaught: ${error}`));
+    context.on("weberror", (error) => report(`uncaught: ${error.error()}`));
     context.on("request", (request) => {
       const url = request.url();
       const isOwn = url.startsWith(server.origin) || url.startsWith("blob:");

@@ -122,7 +122,7 @@ test("without SIMD the page says what it needs", async ({ play, page, server }) 
     WebAssembly.validate = () => false;
   });
   await page.goto(server.url);
-  await expect(page.locator("#unsupported")).toContainText("WebAssembly SIMD");
+  await expect(page.locator("#unsupported")).toContainText("WebAssembly with SIMD");
 });
 
 test("the policy allows nothing inline and nothing from elsewhere", async ({ play, page }) => {

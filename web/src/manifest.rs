@@ -15,7 +15,7 @@ pub const FORMAT: u32 = 1;
 pub struct Manifest {
     /// [`FORMAT`].
     pub format: u32,
-    /// Best first: what stands first in its role is loaded.
+    /// Best first.
     pub models: Vec<ModelEntry>,
 }
 
@@ -78,6 +78,12 @@ impl Manifest {
     pub fn of(&self, role: Role) -> impl Iterator<Item = &ModelEntry> {
         self.models.iter().filter(move |model| model.role == role)
     }
+
+    /// The one of a role that is loaded by itself, as the command line takes it: in the folder that is
+    /// called as the role, or else the best. Scores on different texts do not say which is better.
+    pub fn first(&self, role: Role) -> Option<&ModelEntry> {
+        self.of(role).find(|model| model.folder == role.name()).or_else(|| self.of(role).next())
+    }
 }
 
 impl ModelEntry {
@@ -111,6 +117,17 @@ mod tests {
         let student = manifest.of(Role::Student).next().expect("one");
         assert_eq!(student.size_bytes(), 7);
         assert_eq!(manifest.of(Role::Teacher).count(), 0);
+    }
+
+    #[test]
+    fn the_folder_called_as_its_role_comes_before_a_better_score() {
+        let mut manifest = Manifest::parse(&text("my-own-student", 1)).expect("valid");
+        let first =
+            |manifest: &Manifest| manifest.first(Role::Student).map(|model| model.folder.clone());
+        assert_eq!(first(&manifest).as_deref(), Some("my-own-student"));
+        manifest.models.extend(Manifest::parse(&text("student", 1)).expect("valid").models);
+        assert_eq!(first(&manifest).as_deref(), Some("student"));
+        assert_eq!(manifest.first(Role::Teacher), None);
     }
 
     #[test]

@@ -1,11 +1,12 @@
-// A service worker: the page's own files from the network while there is one, else from the cache.
+// A service worker: the page's own files from the network while there is one, else from the cache. What a visit
+// brings takes the place of the last visit's all at once, so that what works offline is of one build.
 // Models are not its business, but for those that the list no longer names: workers keep them under their
 // hashes (worker/fetch.rs).
 const PREFIX = "understudy-page-";
 const CACHE = `${PREFIX}1`;
+const NEXT = `${PREFIX}next`;
 const MODELS = "understudy-models-1";
 const LIST = "models/manifest.json";
-// Each as it is asked for, so that a newer one takes its place.
 const FILES = [
   "./",
   "style.css",
@@ -19,6 +20,8 @@ const FILES = [
   LIST,
   "rehearsal.txt",
 ];
+// These are asked for late or never, and are fetched when all others are there.
+const LATE = ["icon.svg", "rehearsal.txt"];
 const { scope } = self.registration;
 
 self.addEventListener("install", (event) => {
@@ -40,34 +43,72 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(all());
 });
 
-// Deletes the kept models of this page, not of another one of the host, that its list does not name.
+// Deletes the kept models of this page, not of another one of the host, whose folder its list does not name. A
+// newer model takes an older one's place when it has come.
 async function forgetOthers(list) {
-  const named = await list.text();
+  const { models } = await list.json();
+  const folders = models.map(({ folder }) => `${scope}models/${folder}/`);
   const cache = await caches.open(MODELS);
   for (const request of await cache.keys()) {
-    const hash = new URL(request.url).searchParams.get("sha256");
-    if (request.url.startsWith(scope) && !named.includes(hash)) await cache.delete(request);
+    const isNamed = folders.some((folder) => request.url.startsWith(folder));
+    if (request.url.startsWith(scope) && !isNamed) await cache.delete(request);
   }
 }
 
-async function answer(request, keep) {
+// Keeps a file that has come. Each visit begins a new set, and once it is whole, it is the one that is kept.
+async function keep(request, response) {
+  if (request.mode === "navigate") {
+    await caches.delete(NEXT);
+    await (await caches.open(NEXT)).put("./", response);
+    return;
+  }
   const cache = await caches.open(CACHE);
+  if (!(await caches.has(NEXT))) {
+    await cache.put(request, response);
+    return;
+  }
+  const next = await caches.open(NEXT);
+  await next.put(request, response);
+  for (const file of FILES) {
+    if (!LATE.includes(file) && !(await next.match(file))) return;
+  }
+  await next.addAll(LATE.map((file) => new Request(file, { cache: "no-cache" })));
+  for (const own of await next.keys()) await cache.put(own, await next.match(own));
+  await caches.delete(NEXT);
+  await forgetOthers(await cache.match(LIST));
+}
+
+// One after the other, for each looks at what the one before has left.
+let keeping = Promise.resolve();
+
+function keepInTurn(request, response) {
+  // A full disk: what was kept before stays.
+  keeping = keeping.then(() => keep(request, response)).catch(() => {});
+  return keeping;
+}
+
+async function kept(request) {
+  const cache = await caches.open(CACHE);
+  return (
+    (await cache.match(request)) ??
+    (await cache.match(request, { ignoreSearch: true })) ??
+    (request.mode === "navigate" ? await cache.match("./") : undefined)
+  );
+}
+
+async function answer(request, wait) {
+  let response;
   try {
     // `no-cache` asks the server whether the file has changed, and fetches no byte if not.
-    const response = await fetch(request, { cache: "no-cache" });
-    if (response.ok) {
-      keep(cache.put(request, response.clone()));
-      if (request.url === scope + LIST) keep(forgetOthers(response.clone()));
-    }
-    return response;
+    response = await fetch(request, { cache: "no-cache" });
   } catch (error) {
-    const found =
-      (await cache.match(request)) ??
-      (await cache.match(request, { ignoreSearch: true })) ??
-      (request.mode === "navigate" ? await cache.match("./") : undefined);
+    const found = await kept(request);
     if (found) return found;
     throw error;
   }
+  if (response.ok) wait(keepInTurn(request, response.clone()));
+  // A server that is out of order is no reason to have nothing.
+  return response.status < 500 ? response : ((await kept(request)) ?? response);
 }
 
 self.addEventListener("fetch", (event) => {

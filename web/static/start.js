@@ -1,9 +1,12 @@
 // Starts the page. A file of its own, because the page's policy allows no script inside it.
 
-// A function of type () -> v128 that a browser without SIMD refuses.
+// Functions of type () -> v128 and () -> externref, which browsers without SIMD or without references refuse.
 const simd = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15,
   253, 98, 11,
+);
+const references = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 111, 3, 2, 1, 0, 10, 6, 1, 4, 0, 208, 111, 11,
 );
 
 function unsupported(text) {
@@ -19,9 +22,9 @@ function ended(fault) {
   }
 }
 
-if (typeof WebAssembly !== "object" || !WebAssembly.validate(simd)) {
+if (typeof WebAssembly !== "object" || ![simd, references].every((code) => WebAssembly.validate(code))) {
   unsupported(
-    "This browser has no WebAssembly SIMD, which the models need. The page runs in Chrome and Edge since 91, in Firefox since 114, in Safari since 16.4.",
+    "This browser has no WebAssembly with SIMD and references, which the page needs. It runs in Chrome and Edge since 96, in Firefox since 114, in Safari since 16.4.",
   );
 } else {
   addEventListener("error", (event) => ended(event.error));

@@ -93,6 +93,10 @@ async fn open_cpu() {
 
 async fn force_webgpu() {
     let adapter = gpu::probe().await;
+    if read(|app| app.link.backend) != Some(Backend::Webgpu) {
+        // Another choice was made meanwhile.
+        return;
+    }
     let lacks = adapter.as_ref().err().cloned();
     change(|app| app.backends.adapter = Some(adapter));
     let failure = match lacks {
@@ -125,24 +129,25 @@ async fn open(backend: Backend, student: Bring) -> bool {
         app.generation
     });
     empty(Loading::Under(None));
-    let client = match start(backend, generation).await {
-        Ok(client) => client,
-        Err(message) => {
-            change(|app| app.backends.failure = Some(message));
-            return false;
-        }
-    };
+    let started = start(backend, generation).await;
     let is_current = || read(|app| app.generation) == generation;
     if !is_current() {
         return true;
     }
-    change(|app| app.client = Some(Rc::new(client)));
+    match started {
+        Ok(client) => change(|app| app.client = Some(Rc::new(client))),
+        Err(message) => {
+            change(|app| app.backends.failure = Some(message));
+            return false;
+        }
+    }
     show_why();
+    teach::look_what_is_kept();
     let wants_teacher =
         read(|app| app.link.compare || !matches!(app.place(Role::Teacher).loading, Loading::No));
     student.await;
     if wants_teacher && is_current() {
-        spawn_local(models::load(Role::Teacher));
+        models::begin_missing(Role::Teacher);
     }
     true
 }

@@ -59,6 +59,8 @@ pub fn wire() {
     click(&by_id("compare"), || {
         change(|app| app.link.compare = true);
         spawn_local(async { _ = models::ready(Role::Teacher).await });
+        // The button goes.
+        dom::focus("#teacher-title");
     });
     for role in Role::BOTH {
         let list = by_id::<HtmlSelectElement>(&stage::choice_id(role));
@@ -135,7 +137,7 @@ pub fn set_text(words: &str) {
 }
 
 /// A text that was typed has no labels to score against.
-fn drop_file() {
+pub fn drop_file() {
     let had = change(|app| app.file.take());
     if had.is_some() {
         tagging::forget_scoring();
@@ -147,7 +149,10 @@ fn drop_file() {
 /// Sets controls and state as the address says.
 pub fn apply_link() {
     let link = Link::parse(&dom::window().location().hash().unwrap_or_default());
-    let words = link.text.clone().unwrap_or_else(|| EXAMPLES[0].1.to_owned());
+    // Somebody may have typed before the page could hear it.
+    let typed = by_id::<HtmlTextAreaElement>("text").value();
+    let typed = Some(typed).filter(|typed| !typed.is_empty());
+    let words = link.text.clone().or(typed).unwrap_or_else(|| EXAMPLES[0].1.to_owned());
     let options = &link.options;
     by_id::<HtmlSelectElement>("aggregation").set_value(&options.aggregation);
     by_id::<HtmlInputElement>("constrained").set_checked(options.constrained);
@@ -197,6 +202,7 @@ async fn share() {
         .history()
         .and_then(|history| history.replace_state_with_url(&JsValue::NULL, "", Some(&hash)));
     let address = window.location().href().unwrap_or_default();
+    let address = format!("{}{hash}", address.split('#').next().unwrap_or_default());
     match (replaced, copy(&address).await) {
         (_, true) => {
             notice::good("The link is copied. Text and options are in it; nothing was sent.")

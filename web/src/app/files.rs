@@ -227,6 +227,7 @@ async fn take_text(file: Option<File>, is_lesson: bool) {
         return if is_labelled { teach::add_file(&text) } else { teach::add_unlabelled(&text) };
     }
     let words = if is_labelled { dropped::preview(&text) } else { text.replace('\r', "") };
+    controls::drop_file();
     controls::set_text(&words);
     change(|app| app.file = is_labelled.then(|| Rc::from(text)));
     tagging::now();

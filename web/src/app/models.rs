@@ -1,7 +1,8 @@
 //! Models on their way to their places.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web::protocol::{Answer, Command, KeptCommand, Loaded, Role};
@@ -23,21 +24,43 @@ pub fn base() -> String {
 pub async fn load(role: Role) {
     match read(|app| app.place(role).origin.clone()) {
         Some(origin) => load_from(role, origin).await,
-        None => change(|app| app.place_mut(role).loading = Loading::No),
+        None => {
+            change(|app| app.place_mut(role).loading = Loading::No);
+            show(role);
+        }
     }
 }
 
 /// Loads a model; what is on its way to the same place is given up. What is there stays until it came.
 pub async fn load_from(role: Role, origin: Origin) {
+    if let Some(coming) = begin(role, origin) {
+        let _ = JsFuture::from(coming).await;
+    }
+}
+
+/// Begins to load the model that belongs in a place, unless one is there or on its way.
+pub fn begin_missing(role: Role) {
+    let missing = read(|app| {
+        let place = app.place(role);
+        let is_missing = place.coming.is_none() && !matches!(place.loading, Loading::Done(_));
+        place.origin.clone().filter(|_| is_missing)
+    });
+    missing.into_iter().for_each(|origin| _ = begin(role, origin));
+}
+
+/// Sends a model on its way at once; the promise is kept when it came or is given up.
+fn begin(role: Role, origin: Origin) -> Option<Promise> {
     let Some(client) = read(|app| app.client.clone()) else {
         // The next worker loads it.
         change(|app| app.place_mut(role).origin = Some(origin));
-        return stage::show_place(role);
+        stage::show_place(role);
+        return None;
     };
     tagging::forget(role);
     let id = number();
     let coming = future_to_promise({
-        let (client, origin) = (client.clone(), origin.clone());
+        // A worker that is replaced meanwhile ends, whoever waits for it.
+        let (client, origin) = (Rc::downgrade(&client), origin.clone());
         async move {
             bring(&client, id, role, origin).await;
             Ok(JsValue::UNDEFINED)
@@ -53,7 +76,7 @@ pub async fn load_from(role: Role, origin: Origin) {
     });
     overtaken.inspect(|(request, _)| client.cancel(*request));
     show(role);
-    let _ = JsFuture::from(coming).await;
+    Some(coming)
 }
 
 /// Whether a load was not overtaken by another one.
@@ -61,7 +84,7 @@ fn is_current(role: Role, id: u32) -> bool {
     read(|app| app.place(role).coming.as_ref().is_some_and(|(request, _)| *request == id))
 }
 
-async fn bring(client: &Rc<Client>, id: u32, role: Role, origin: Origin) {
+async fn bring(client: &Weak<Client>, id: u32, role: Role, origin: Origin) {
     let answer = match ask(client, id, role, &origin).await {
         Ok(answer) => answer.await,
         Err(message) => Answer::Failed { message, can_retry: false },
@@ -74,7 +97,7 @@ async fn bring(client: &Rc<Client>, id: u32, role: Role, origin: Origin) {
             adopt(*loaded);
         }
         // It came before it heard that it was overtaken: the worker has it until the other one is there.
-        Answer::Loaded(loaded) => {
+        Answer::Loaded(loaded) if client.strong_count() > 0 => {
             change(|app| app.place_mut(role).before = Some((origin, Rc::new(*loaded))));
         }
         Answer::Failed { message, can_retry } if is_current(role, id) => {
@@ -148,9 +171,7 @@ pub fn adopt(loaded: Loaded) {
 
 /// Waits until the model of a place is there, or cannot be had; loads it unless it is on its way.
 pub async fn ready(role: Role) -> bool {
-    if !read(|app| matches!(app.place(role).loading, Loading::Under(_) | Loading::Done(_))) {
-        load(role).await;
-    }
+    begin_missing(role);
     settled(role).await;
     read(|app| app.loaded(role).is_some())
 }
@@ -179,7 +200,7 @@ pub fn put(role: Role, origin: Origin) {
 }
 
 async fn ask(
-    client: &Rc<Client>,
+    client: &Weak<Client>,
     id: u32,
     role: Role,
     origin: &Origin,
@@ -206,10 +227,10 @@ async fn ask(
         }
         Origin::Kept { id, .. } => Command::Kept(KeptCommand::Load { id }),
     };
-    match is_current(role, id) {
-        true => Ok(client.send_as(id, command, &buffers, on_progress).answer),
+    match client.upgrade().filter(|_| is_current(role, id)) {
+        Some(client) => Ok(client.send_as(id, command, &buffers, on_progress).answer),
         // Nobody hears this.
-        false => Err(String::new()),
+        None => Err(String::new()),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Teacher above, student below: the marked text, what differs, and how far a model or a text is.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use wasm_bindgen_futures::spawn_local;
 use web::colour;
 use web::diff::{Comparison, Kind, Span, compare};
@@ -8,7 +11,7 @@ use web::order::order;
 use web::protocol::{Entity, Progress, Role, Stage, Tagged};
 use web_sys::{Element, HtmlSelectElement};
 
-use super::dom::{Build, add_text, button, by_id, element, fill, show, text};
+use super::dom::{Build, add_text, button, by_id, element, fill, focus, show, text};
 use super::numbers::{bytes, millions};
 use super::state::{App, Loading, Origin, change, read};
 use super::{backend, chart, models, numbers, strip, teach};
@@ -104,7 +107,12 @@ pub fn show_loading(role: Role) {
             let message = element("p").with("role", "alert").text(message);
             let can_retry = *can_retry;
             let label = if can_retry { "Try again" } else { "Use the model of this page" };
-            vec![message, button(label, move || spawn_local(retry(role, can_retry)))]
+            let again = move || {
+                spawn_local(retry(role, can_retry));
+                // The button goes.
+                focus(&format!("#{}-title", role.name()));
+            };
+            vec![message, button(label, again)]
         }
     };
     area.set_class_name(match loading {
@@ -208,6 +216,26 @@ pub fn show_marks(role: Role) {
     show_marks_of(role, read(comparison).as_ref());
 }
 
+/// What a panel's marks are drawn from: a text, what its model made of it, and what the other one did.
+type Drawn = (Rc<str>, Rc<Tagged>, Option<Rc<Tagged>>);
+
+thread_local! {
+    /// By role. What is drawn already is left alone: a selection in it stays, and a long text costs nothing.
+    static DRAWN: RefCell<[Option<Drawn>; 2]> = RefCell::default();
+}
+
+fn is_drawn(role: Role, own: &Drawn) -> bool {
+    let is_same = |left: &Option<Rc<Tagged>>, right: &Option<Rc<Tagged>>| match (left, right) {
+        (Some(left), Some(right)) => Rc::ptr_eq(left, right),
+        (left, right) => left.is_none() && right.is_none(),
+    };
+    DRAWN.with_borrow(|drawn| {
+        drawn[role as usize].as_ref().is_some_and(|(text, tagged, other)| {
+            Rc::ptr_eq(text, &own.0) && Rc::ptr_eq(tagged, &own.1) && is_same(other, &own.2)
+        })
+    })
+}
+
 fn show_marks_of(role: Role, comparison: Option<&Comparison>) {
     if role == Role::Former {
         // It has no place on the stage.
@@ -220,10 +248,23 @@ fn show_marks_of(role: Role, comparison: Option<&Comparison>) {
         let area = area.with("aria-busy", is_busy);
         match &place.tagged {
             Some((text, tagged)) if is_busy || **text == *app.text => {
-                area.set_class_name(if is_busy { "marks is-old" } else { "marks" });
-                draw(&area, text, &marks(app, role, tagged, comparison));
+                let class = match (text.is_empty(), is_busy) {
+                    (true, _) => "marks is-empty",
+                    (_, true) => "marks is-old",
+                    (_, false) => "marks",
+                };
+                area.set_class_name(class);
+                let other = Role::BOTH.into_iter().find(|other| *other != role);
+                let other = other.filter(|_| comparison.is_some());
+                let other = other.and_then(|other| app.tagged(other).cloned());
+                let own = (text.clone(), tagged.clone(), other);
+                if !is_drawn(role, &own) {
+                    draw(&area, text, &marks(app, role, tagged, comparison));
+                    DRAWN.with_borrow_mut(|drawn| drawn[role as usize] = Some(own));
+                }
             }
             _ => {
+                DRAWN.with_borrow_mut(|drawn| drawn[role as usize] = None);
                 area.set_class_name("marks is-empty");
                 area.set_text_content(Some(match (&place.loading, role) {
                     (Loading::No, Role::Teacher) => {
@@ -275,7 +316,6 @@ fn marks<'a>(
 fn draw(area: &Element, text: &str, marks: &[Mark<'_>]) {
     area.set_text_content(None);
     if text.is_empty() {
-        area.set_class_name("marks is-empty");
         area.set_text_content(Some("Nothing to tag yet."));
         return;
     }

@@ -152,9 +152,9 @@ impl App {
         }
     }
 
-    /// What is loaded by itself: the first model of the list.
+    /// What is loaded by itself.
     pub fn first(&self, role: Role) -> Option<Origin> {
-        self.manifest.of(role).next().cloned().map(Origin::Manifest)
+        self.manifest.first(role).cloned().map(Origin::Manifest)
     }
 
     /// What a model made of the text that is in the field now.

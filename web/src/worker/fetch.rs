@@ -3,13 +3,13 @@
 
 use js_sys::{Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web::manifest::{FileEntry, ModelEntry};
 use web::protocol::Stage;
 use web_sys::{
-    Cache, CacheQueryOptions, ReadableStreamDefaultReader, Request, RequestCache, RequestInit,
-    Response,
+    Cache, CacheQueryOptions, CacheStorage, ReadableStreamDefaultReader, Request, RequestCache,
+    RequestInit, Response,
 };
 
 use super::scope::{global, reason};
@@ -36,12 +36,7 @@ fn retry(message: String) -> Stop {
 ///
 /// A file that cannot be had, or that is not the one the manifest names.
 pub async fn bundle(task: Task, model: &ModelEntry, base: &str) -> Result<Fetched, Stop> {
-    // Without a cache, as in some private windows, files are fetched every time.
-    let cache = match global().caches() {
-        Ok(caches) => JsFuture::from(caches.open(CACHE)).await.ok(),
-        Err(_) => None,
-    };
-    let cache: Option<Cache> = cache.map(JsCast::unchecked_into);
+    let cache = open_cache().await;
     let mut bar = Bar { task, total: model.size_bytes(), done: 0, told: 0 };
     let mut fetched = Fetched { files: Vec::new(), from_cache: true };
     for file in &model.files {
@@ -62,6 +57,13 @@ pub async fn bundle(task: Task, model: &ModelEntry, base: &str) -> Result<Fetche
         fetched.files.push((file.name.clone(), bytes));
     }
     Ok(fetched)
+}
+
+/// Without one, as on plain http of another host or in some private windows, files are fetched every time.
+async fn open_cache() -> Option<Cache> {
+    let caches = Reflect::get(&global(), &"caches".into()).ok()?;
+    let caches: CacheStorage = Some(caches).filter(JsValue::is_object)?.unchecked_into();
+    JsFuture::from(caches.open(CACHE)).await.ok().map(JsCast::unchecked_into)
 }
 
 /// Tells the page of bytes, but not of every packet.

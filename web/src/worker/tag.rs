@@ -119,9 +119,7 @@ pub async fn score(
 ) -> Result<Answer, Stop> {
     let bundle = &model.bundle;
     let sentences = read_conll(file.as_bytes()).map_err(Stop::failed)?;
-    let windows = ExampleOptions::default();
-    let max_length = windows.max_length.min(bundle.config.max_position_embeddings);
-    let windows = ExampleOptions { max_length, context: max_length / 4, ..windows };
+    let windows = ExampleOptions::for_model(bundle.config.max_position_embeddings);
     let examples: Vec<Example> =
         labelled_examples(&sentences, &bundle.tokenizer, &bundle.labels, &windows)
             .map_err(Stop::failed)?;

@@ -85,12 +85,14 @@ fn ask(command: KeptCommand, said: impl Into<String>) {
     let Some(client) = read(|app| app.client.clone()) else { return run::no_worker() };
     let said = said.into();
     let is_save = matches!(command, KeptCommand::Save { .. });
+    let learned = read(|app| app.teach.learned);
     spawn_local(async move {
         match client.ask(Command::Kept(command)).answer.await {
             Answer::Kept(kept) => {
                 change(|app| {
                     app.teach.kept = kept;
-                    app.teach.is_unkept &= !is_save;
+                    // What is learned while it is written may not be in it.
+                    app.teach.is_unkept &= !is_save || app.teach.learned != learned;
                 });
                 ASKING.take();
                 problem("", None);
@@ -126,11 +128,6 @@ pub fn refresh() {
         drop(by_id::<Element>("kept").with("aria-busy", false));
         show();
     });
-}
-
-/// Whether a run waits to be gone on with.
-pub fn has_unfinished() -> bool {
-    unfinished().is_some()
 }
 
 fn unfinished() -> Option<KeptStudent> {
@@ -193,8 +190,13 @@ fn show_rows() {
     let asking = ASKING.with_borrow(Clone::clone);
     let finished = kept.iter().filter(|kept| kept.unfinished.is_none());
     let rows: Vec<Element> = finished.map(|kept| row(kept, &asking)).collect();
+    let list = by_id::<Element>("kept");
+    if rows.is_empty() && list.get_attribute("aria-busy").as_deref() == Some("true") {
+        // What there is is not known yet.
+        return;
+    }
     let none = element("li").class("quiet").text("None yet. What is kept stays in this browser.");
-    fill(&by_id("kept"), if rows.is_empty() { std::slice::from_ref(&none) } else { &rows });
+    fill(&list, if rows.is_empty() { std::slice::from_ref(&none) } else { &rows });
 }
 
 fn row(kept: &KeptStudent, asking: &Asking) -> Element {

@@ -269,6 +269,7 @@ fn item(lesson: &Rc<Lesson>) -> Element {
     add_text(&words, &lesson.text[end..]);
     let text = lesson.text.clone();
     let open = button("Show", move || {
+        controls::drop_file();
         controls::set_text(&text);
         tagging::now();
     });

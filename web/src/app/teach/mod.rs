@@ -34,6 +34,7 @@ use web::protocol::{KeptStudent, LessonSpan, Loaded, Role, TrainSettings};
 use super::dom::{self, button, by_id, fill, show, text};
 use super::state::{change, read};
 
+pub use kept::refresh as look_what_is_kept;
 pub use lessons::{add_file, add_unlabelled};
 pub use run::{is_busy, is_stepping, may_leave};
 
@@ -54,6 +55,8 @@ pub struct Teach {
     is_taught: bool,
     /// Whether what it was taught last is kept nowhere.
     is_unkept: bool,
+    /// Raised with every step that it learns.
+    learned: u32,
     /// Whether a run is about to begin, or the student about to change.
     is_changing: bool,
     /// Students that are kept, as far as they were asked for.

@@ -150,13 +150,16 @@ pub fn text() -> String {
 }
 
 fn start() {
-    match kept::has_unfinished() {
-        true => problem(
-            "A run was left unfinished, and a new one takes its place. “Go on” above goes on with it.",
-            Some(("Start the new one", start_anew)),
-        ),
-        false => start_anew(),
-    }
+    alone(async {
+        // Another tab may have left a run since this one looked.
+        match kept::left().await {
+            Some(_) => problem(
+                "A run was left unfinished, and a new one takes its place. “Go on” above goes on with it.",
+                Some(("Start the new one", start_anew)),
+            ),
+            None => begin_new(),
+        }
+    });
 }
 
 fn start_anew() {
@@ -283,6 +286,7 @@ fn take(report: TrainReport) {
         let was_taught = app.teach.is_taught;
         app.teach.is_taught |= step > 0;
         app.teach.is_unkept |= has_learned;
+        app.teach.learned += u32::from(has_learned);
         let is_free = app.place(Role::Student).tagging.is_none();
         let Some(run) = &mut app.teach.run else { return (was_taught, false) };
         let is_time = step > 0 && is_free && now - run.looked > LOOK || state == RunState::Paused;

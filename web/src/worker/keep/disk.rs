@@ -48,6 +48,10 @@ impl Folder {
         let storage = Reflect::get(&global().navigator(), &"storage".into()).unwrap_or_default();
         let open = Reflect::get(&storage, &"getDirectory".into()).unwrap_or_default();
         let nothing = "this browser keeps no files for a page";
+        let access = Reflect::get(&global(), &"FileSystemSyncAccessHandle".into());
+        if access.unwrap_or_default().is_undefined() {
+            return Err(Stop::failed(nothing));
+        }
         let Ok(open) = open.dyn_into::<Function>() else { return Err(Stop::failed(nothing)) };
         let promise = open.call0(&storage).map_err(|error| failed(nothing, &error))?;
         let root = wait(promise.unchecked_into()).await.map_err(|error| failed(nothing, &error))?;

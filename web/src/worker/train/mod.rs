@@ -17,6 +17,8 @@ pub mod unfinished;
 
 use std::rc::Rc;
 
+use understudy_shared::checkpoint::bundle::Bundle;
+use understudy_shared::data::example::ExampleOptions;
 use understudy_shared::model::TokenClassifier;
 use understudy_shared::train::course::{Course, Material, Teaching, Work};
 use understudy_shared::train::lesson::{LessonError, sentences};
@@ -168,10 +170,18 @@ fn teacher_of(student: &Model, text: &[String]) -> Result<Rc<Model>, Stop> {
             ours.labels.names().join(", ")
         )));
     }
+    let reads = |bundle: &Bundle| ExampleOptions::for_model(bundle.config.max_position_embeddings);
+    let (most, wanted) = (reads(theirs).max_length, reads(ours).max_length);
+    if most < wanted || theirs.tokenizer.vocab_size() != ours.tokenizer.vocab_size() {
+        return Err(Stop::failed(format!(
+            "the teacher reads {most} sub-words at once of a vocabulary of {}; expected the student’s {wanted} \
+             or more, and its {}",
+            theirs.tokenizer.vocab_size(),
+            ours.tokenizer.vocab_size()
+        )));
+    }
     for sentence in text.iter().take(COMPARED) {
-        let read = |bundle: &understudy_shared::checkpoint::bundle::Bundle| {
-            bundle.tokenizer.encode_text(sentence).map_err(Stop::failed)
-        };
+        let read = |bundle: &Bundle| bundle.tokenizer.encode_text(sentence).map_err(Stop::failed);
         if read(theirs)? != read(ours)? {
             return Err(Stop::failed(
                 "the teacher reads text in other sub-words than the student; expected one vocabulary",

@@ -190,8 +190,10 @@ impl Session {
             self.tell(with_marks(self.step_report(record, millis), scores));
             let mut control = self.running.pause(|| paused(&self, step)).await;
             Self::take_back();
-            // Without its files no other worker could go on.
-            if self.running.is_full() && kept.is_some() && trouble.is_none() && step < of {
+            // Without its files no other worker could go on; what is stopped need not.
+            let goes_on = control != fit::Control::Stop;
+            if goes_on && self.running.is_full() && kept.is_some() && trouble.is_none() && step < of
+            {
                 is_full = true;
                 control = fit::Control::Stop;
             }
