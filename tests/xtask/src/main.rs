@@ -13,9 +13,22 @@ use std::time::Instant;
 use run::{Failure, Run};
 
 /// Every check of the native crates: its name and the arguments of cargo.
-const CHECKS: [(&str, &[&str]); 5] = [
+const CHECKS: [(&str, &[&str]); 6] = [
     ("format", &["fmt", "--all", "--check"]),
     ("format of the fuzz targets", &["fmt", "--manifest-path", "tests/fuzz/Cargo.toml", "--check"]),
+    // They are one line each; what they call is a library of the workspace.
+    (
+        "lock of the fuzz targets",
+        &[
+            "tree",
+            "--quiet",
+            "--manifest-path",
+            "tests/fuzz/Cargo.toml",
+            "--depth",
+            "0",
+            "--locked",
+        ],
+    ),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     // The command line for the processor alone is another program.
     (
@@ -27,7 +40,7 @@ const CHECKS: [(&str, &[&str]); 5] = [
 
 const USAGE: &str = "usage:
   cargo xtask setup             installs what the page and its tests need and what is missing
-  cargo xtask test              every check: format, lints, tests, the page in a browser
+  cargo xtask test              the same, and every check: format, lints, tests, the page in a browser
   cargo xtask test native       without the page
   cargo xtask test browser      the page alone";
 
@@ -37,13 +50,13 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["setup"] => setup::setup(),
         // The tests have built the command line.
-        ["test"] => setup::check()
+        ["test"] => setup::setup()
             .and_then(|()| native())
             .and_then(|()| beside(""))
             .and_then(|binary| browser(&binary)),
         ["test", "native"] => native(),
         ["test", "browser"] => {
-            setup::check().and_then(|()| command_line()).and_then(|binary| browser(&binary))
+            setup::setup().and_then(|()| command_line()).and_then(|binary| browser(&binary))
         }
         _ => {
             eprintln!("{USAGE}");

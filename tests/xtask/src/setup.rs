@@ -27,22 +27,6 @@ pub fn setup() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks that what the page's tests need is there, before half an hour of building.
-pub fn check() -> Result<(), Failure> {
-    let playwright = root().join("tests/e2e/node_modules/@playwright/test");
-    let wants = [
-        ("trunk", Run::new("trunk").with(&["--version"]).output().is_some()),
-        ("packages of tests/e2e", playwright.is_dir()),
-        ("Chromium (in PATH, or named by CHROMIUM)", chromium().is_some()),
-    ];
-    match wants.iter().find(|(_, is_there)| !is_there) {
-        Some((what, _)) => {
-            Err(Failure(format!("no {what}; `cargo xtask setup` installs what is missing")))
-        }
-        None => Ok(()),
-    }
-}
-
 fn say(what: &str, state: &str) {
     eprintln!("== {what}: {state}");
 }
