@@ -28,8 +28,10 @@ def ensure_packages():
     try:
         import numpy, onnx, safetensors  # noqa: F401
     except ImportError:
+        if sys.prefix != sys.base_prefix:
+            raise
         home = os.path.join(tempfile.gettempdir(), "teacher-base-venv")
-        if not os.path.exists(os.path.join(home, "bin", "python")):
+        if not os.path.exists(os.path.join(home, "bin", "pip")):
             venv.create(home, with_pip=True)
         python = os.path.join(home, "bin", "python")
         subprocess.check_call([python, "-m", "pip", "install", "-q", "numpy", "onnx", "safetensors"])

@@ -35,7 +35,7 @@ run() {
     [ -f "$folder/report.json" ] && return
     resume=()
     [ -f "$folder/run.json" ] && resume=(--resume)
-    "$understudy" "$@" --seed 0 --out "$folder" "${resume[@]}"
+    "$understudy" "$@" --seed 0 --out "$folder" ${resume[@]+"${resume[@]}"}
 }
 
 # Scores a run's best weights in eight bits, and writes them with their card.

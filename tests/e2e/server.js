@@ -29,7 +29,7 @@ function onlyShipped(bytes) {
   return Buffer.from(JSON.stringify(manifest));
 }
 
-/// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, or a function of the bytes, which may
+/// `faults` maps the end of a path to `corrupt`, `cut`, `missing`, `unavailable`, or a function of the bytes, which may
 /// take its time; `aliases` a part of a path to another that holds its files. The models are toys, or with
 /// `shipped` those that ship.
 export async function serve(prefix = "/some/where/", { shipped = false } = {}) {
@@ -52,6 +52,10 @@ export async function serve(prefix = "/some/where/", { shipped = false } = {}) {
       if (shipped && name === "models/manifest.json") bytes = onlyShipped(bytes);
     } catch {
       response.writeHead(404).end();
+      return;
+    }
+    if (fault === "unavailable") {
+      response.writeHead(503).end();
       return;
     }
     if (typeof fault === "function") bytes = await fault(bytes);

@@ -10,7 +10,10 @@ import { readFile } from "node:fs/promises";
 import { serve } from "./server.js";
 
 const file = process.argv[2] ?? new URL("../../native/text/wiki_vital.txt", import.meta.url);
-const texts = (await readFile(file, "utf-8")).split("\n").filter((line) => line).slice(0, 1000);
+const lines = (await readFile(file, "utf-8")).split("\n").map((line) => line.trim());
+// What is in the field already is not tagged again.
+const isOther = (line, index) => line !== "" && line !== lines[index - 1];
+const texts = lines.filter(isOther).slice(0, 1000);
 const server = await serve("/", { shipped: true });
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",

@@ -112,7 +112,7 @@ for (const scope of ["last:1", "lora:4"]) {
     expect(whole.last.state).toBe("finished");
 
     room = await Classroom.open(page, { roles: ["student", "teacher"] });
-    await room.train(lessons, { steps: 30, scope }, text, 14);
+    await room.train(lessons, { steps: 30, scope }, text, 12);
     await room.until(({ state }) => state === "paused");
     await page.reload();
     await play.idle("student");
@@ -148,7 +148,7 @@ test("a taught student can be taught again, and resumed then", async ({ play, pa
   await room.ask("reset");
   await room.train(lessons, { steps: 5, scope: "all" });
   await room.over();
-  await room.train(lessons, { steps: 15, scope: "last:1" }, "", 12);
+  await room.train(lessons, { steps: 15, scope: "last:1" }, "", 11);
   await room.until(({ state }) => state === "paused");
   room = await Classroom.open(page, { roles: [] });
   const { kept } = await room.ask({ kept: "list" });

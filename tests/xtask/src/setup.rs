@@ -218,8 +218,18 @@ fn install_chromium() -> Result<(), Failure> {
         say("chromium", &path.display().to_string());
         return Ok(());
     }
+    if let Some(named) = std::env::var_os("CHROMIUM") {
+        let named = named.display();
+        return Err(Failure(format!(
+            "CHROMIUM is `{named}`, where no file is; expected a browser"
+        )));
+    }
     say("chromium", "installing");
-    apt(&["chromium"])
+    apt(&["chromium"])?;
+    match chromium() {
+        Some(_) => Ok(()),
+        None => Err(Failure("chromium is installed, and is not in PATH; expected CHROMIUM".into())),
+    }
 }
 
 /// Chromium brings a software driver for Vulkan, on which the GPU's tests run, but not for all to see

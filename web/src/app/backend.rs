@@ -228,7 +228,7 @@ async fn measure_both() {
     show_why();
     let student = read(|app| app.place(Role::Student).origin.clone());
     let (true, Some(Origin::Manifest(entry))) = (is_real, student) else { return };
-    let Some(cpu) = read(|app| app.client.clone()) else { return };
+    let Some(cpu) = read(|app| app.client.as_ref().map(Rc::downgrade)) else { return };
     let gpu = match start(Backend::Webgpu, 0).await {
         Ok(gpu) => gpu,
         Err(message) => return change(|app| app.backends.failure = Some(message)),
@@ -241,6 +241,8 @@ async fn measure_both() {
         }
         _ => return,
     }
+    // The user may have chosen meanwhile.
+    let Some(cpu) = cpu.upgrade() else { return };
     let mut measured = Vec::new();
     for client in [&*cpu, &gpu] {
         let rounds = ROUNDS;

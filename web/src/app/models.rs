@@ -24,10 +24,7 @@ pub fn base() -> String {
 pub async fn load(role: Role) {
     match read(|app| app.place(role).origin.clone()) {
         Some(origin) => load_from(role, origin).await,
-        None => {
-            change(|app| app.place_mut(role).loading = Loading::No);
-            show(role);
-        }
+        None => nothing_to_load(role),
     }
 }
 
@@ -40,12 +37,22 @@ pub async fn load_from(role: Role, origin: Origin) {
 
 /// Begins to load the model that belongs in a place, unless one is there or on its way.
 pub fn begin_missing(role: Role) {
-    let missing = read(|app| {
+    let (is_missing, origin) = read(|app| {
         let place = app.place(role);
         let is_missing = place.coming.is_none() && !matches!(place.loading, Loading::Done(_));
-        place.origin.clone().filter(|_| is_missing)
+        (is_missing, place.origin.clone())
     });
-    missing.into_iter().for_each(|origin| _ = begin(role, origin));
+    match origin {
+        Some(origin) if is_missing => _ = begin(role, origin),
+        None if is_missing => nothing_to_load(role),
+        _ => {}
+    }
+}
+
+/// No model belongs in a place.
+fn nothing_to_load(role: Role) {
+    change(|app| app.place_mut(role).loading = Loading::No);
+    show(role);
 }
 
 /// Sends a model on its way at once; the promise is kept when it came or is given up.
@@ -84,6 +91,10 @@ fn is_current(role: Role, id: u32) -> bool {
     read(|app| app.place(role).coming.as_ref().is_some_and(|(request, _)| *request == id))
 }
 
+fn is_in_use(client: &Weak<Client>) -> bool {
+    read(|app| app.client.as_ref().is_some_and(|own| Rc::as_ptr(own) == client.as_ptr()))
+}
+
 async fn bring(client: &Weak<Client>, id: u32, role: Role, origin: Origin) {
     let answer = match ask(client, id, role, &origin).await {
         Ok(answer) => answer.await,
@@ -97,7 +108,7 @@ async fn bring(client: &Weak<Client>, id: u32, role: Role, origin: Origin) {
             adopt(*loaded);
         }
         // It came before it heard that it was overtaken: the worker has it until the other one is there.
-        Answer::Loaded(loaded) if client.strong_count() > 0 => {
+        Answer::Loaded(loaded) if is_in_use(client) => {
             change(|app| app.place_mut(role).before = Some((origin, Rc::new(*loaded))));
         }
         Answer::Failed { message, can_retry } if is_current(role, id) => {
