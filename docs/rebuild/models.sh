@@ -12,7 +12,7 @@
 # | OUT | a folder for the runs and the models |
 #
 # Its three runs took 42, 51 and 117 minutes on two cores (docs/RESULTS.md); it goes on where it was interrupted.
-# Other files are told: they make other models.
+# It warns if the files differ: they make different models.
 set -euo pipefail
 [ $# = 5 ] || { sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2; }
 base=$1 data=$2 wiki=$3 split=$4 out=$5

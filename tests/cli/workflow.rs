@@ -257,7 +257,9 @@ fn every_command_of_the_readme_and_the_docs_is_one() {
     let none = r#"{"format": 1, "models": []}"#;
     std::fs::write(models.join("manifest.json"), none).expect("written");
     let mut count = 0;
-    for file in ["README.md", "docs/RESULTS.md", "docs/BENCHMARKS.md", "docs/GUIDE.md"] {
+    for file in
+        ["README.md", "docs/RESULTS.md", "docs/BENCHMARKS.md", "docs/GUIDE.md", "docs/HUB.md"]
+    {
         let text = std::fs::read_to_string(root.join(file)).expect(file);
         let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
         for line in blocks.flat_map(str::lines) {
