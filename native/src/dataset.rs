@@ -20,7 +20,7 @@ use crate::hub::{Hub, Source};
 use crate::report::FileHash;
 use crate::store;
 use parquet::read_parquet;
-pub use split::{Split, files_of};
+pub use split::{PARQUET, Split, files_of};
 
 /// Gold sentences of a file, and its hash.
 #[derive(Debug)]

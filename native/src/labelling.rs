@@ -65,6 +65,7 @@ pub struct Labelling<'a> {
     progress: Progress,
     counts: Counts,
     keeping: Keeping,
+    has_told_half: bool,
     quiet: bool,
 }
 
@@ -139,6 +140,7 @@ impl<'a> Labelling<'a> {
             progress,
             counts,
             keeping: Keeping::Wanted,
+            has_told_half: false,
             quiet,
         })
     }
@@ -208,12 +210,14 @@ impl<'a> Labelling<'a> {
             return Ok(None);
         }
         self.counts.chunks += 1;
-        // Those in full precision are as good for one who reads in half.
-        let mut precisions = vec![Precision::Full, self.reader.precision()];
-        precisions.dedup();
-        for precision in precisions {
+        // Those in full precision are as good for one who reads in half, and those in half are worth more
+        // than hours.
+        for precision in [Precision::Full, Precision::Half] {
             let path = self.path(chunk, precision);
             if let Some((logits, layout)) = self.read(&path, chunk) {
+                if precision != Precision::Full && self.reader.precision() == Precision::Full {
+                    self.tell_half();
+                }
                 self.counts.found += 1;
                 self.progress.skip(sentences(chunk), "done before");
                 return Ok(Some((logits, Some((path, layout)))));
@@ -241,6 +245,14 @@ impl<'a> Labelling<'a> {
             }
         }
         Ok(Some((logits, stored)))
+    }
+
+    /// Once.
+    fn tell_half(&mut self) {
+        if !std::mem::replace(&mut self.has_told_half, true) {
+            let what = "some of the teacher's logits are there in half precision, from a GPU; they are used";
+            self.progress.message(what);
+        }
     }
 
     /// What there is when it is stopped.

@@ -52,15 +52,15 @@ impl Reading<'_> {
         pad_token_id: u32,
     ) -> Option<(Evaluation, f64)> {
         let stop = stop::flag();
-        let mut progress = Progress::count(self.quiet, self.label, set.examples.len());
         let model = model.clone().with_feed(device::feed());
+        warm_up(&model, &set.examples, pad_token_id);
+        let mut progress = Progress::count(self.quiet, self.label, set.examples.len());
         let mut subwords = 0;
         let advance = |more| {
             subwords += more;
             progress.advance(1, more);
             !stop.load(Ordering::Relaxed)
         };
-        warm_up(&model, &set.examples, pad_token_id);
         let start = Instant::now();
         let evaluation = evaluate(&model, labels, set, pad_token_id, self.decoding, advance);
         let evaluation = pollster::block_on(evaluation)?;

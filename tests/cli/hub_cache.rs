@@ -106,6 +106,19 @@ fn without_the_hub_a_cached_data_set_is_fetched() {
     assert!(message.contains("cannot fetch owner/none: "), "{message}");
 }
 
+/// A hub that cannot say what an id is for a moment does not make a data set of a model.
+#[test]
+fn what_a_repository_is_is_not_guessed() {
+    let (dir, mirror) = setup();
+    let dir = dir.path();
+    put_data(&mirror);
+    mirror.fault("api/models", Fault::Status(503, ""));
+    let message = failure(dir, &mirror, "fetch owner/sentences");
+    assert!(message.contains("cannot fetch owner/sentences: "), "{message}");
+    mirror.heal();
+    success(dir, &mirror, "fetch owner/sentences");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_is_full() {

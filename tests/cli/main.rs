@@ -11,6 +11,7 @@ mod hub_faults;
 mod interruption;
 #[cfg(unix)]
 mod kills;
+#[cfg(unix)]
 mod labelling;
 mod mirror;
 mod shipped;

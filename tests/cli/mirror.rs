@@ -269,7 +269,8 @@ impl State {
     }
 
     fn description(&self, path: &str) -> Option<Reply> {
-        match self.faults.get("api") {
+        let of_models = || self.faults.get("api/models").filter(|_| path.starts_with("models/"));
+        match self.faults.get("api").or_else(of_models) {
             Some(Fault::Status(status, code)) => return Some(Reply::status(*status, code)),
             Some(Fault::Silent) => return None,
             Some(Fault::Loop) => return Some(Reply::redirect(302, format!("/api/{path}"))),

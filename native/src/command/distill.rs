@@ -255,7 +255,7 @@ fn unread(config: &TrainConfig, labelled: usize, texts: &[TextFile]) -> Option<S
     let (read, all) = (config.epochs * of_epoch, sentences_of(texts));
     (read < all).then(|| {
         format!(
-            "note: of {} sentences of text the run reads {} (epochs · text ratio · labelled sentences), and \
+            "note: of {} sentences of text the run reads about {} (epochs · text ratio · labelled sentences), and \
              the teacher labels all of them; expected a shorter --text or more --epochs",
             thousands(all),
             thousands(read)

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
+use super::PAGE;
+
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Split {
@@ -18,7 +20,8 @@ pub enum Split {
 
 /// Endings of files of text, in the order they are looked for.
 const TEXT: [&str; 3] = ["txt", "conll", "jsonl"];
-const PARQUET: &str = ".parquet";
+/// The ending of Parquet files.
+pub const PARQUET: &str = ".parquet";
 
 impl Split {
     /// What its files are called, the usual name first.
@@ -132,9 +135,8 @@ pub fn files_of(names: &[String]) -> Result<Vec<String>> {
          set that is a script has its files as Parquet in the revision @refs/convert/parquet",
         names.len()
     );
-    let page = "README.md";
-    if files.iter().any(|name| name.ends_with(PARQUET)) && names.iter().any(|name| name == page) {
-        files.push(page.to_owned());
+    if files.iter().any(|name| name.ends_with(PARQUET)) && names.iter().any(|name| name == PAGE) {
+        files.push(PAGE.to_owned());
     }
     Ok(files)
 }

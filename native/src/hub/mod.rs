@@ -30,6 +30,7 @@ use understudy_shared::checkpoint::shards::shard_names;
 
 use crate::cli::CommonArgs;
 use crate::store::{self, RUN_CONFIG};
+use cache::RepoCache;
 use http::Client;
 use id::{HubId, Kind};
 pub use progress::size;
@@ -154,6 +155,13 @@ impl Hub {
         let opened = self.opened()?;
         let mut refused = None;
         for kind in kinds {
+            // Where the hub could not say what it is, only what is in the cache is known to be there.
+            let is_known = || RepoCache::new(&opened.0.cache, &id, *kind).commit().is_some();
+            let is_unclear =
+                refused.as_ref().is_some_and(|(refusal, _)| Refusal::is_passing(refusal));
+            if is_unclear && !is_known() {
+                continue;
+            }
             match self.try_open(opened, id.clone(), *kind) {
                 Ok(snapshot) => {
                     let source = match kind {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use understudy_shared::checkpoint::bundle::Bundle;
 
 use crate::cli::{DtypeName, ExportArgs};
-use crate::dataset::{PAGE, Split};
+use crate::dataset::{PAGE, PARQUET, Split};
 use crate::runner::describe;
 
 /// What a card is written from.
@@ -23,18 +23,16 @@ pub struct Card<'a> {
 impl Card<'_> {
     /// The card.
     pub fn to_markdown(&self) -> String {
-        let mut card = format!("# {}, a named-entity tagger by Understudy\n\n", self.name());
+        let mut card = match self.args.out.file_name() {
+            Some(name) => format!("# {}, a named-entity", name.to_string_lossy()),
+            None => "# A named-entity".to_owned(),
+        };
+        card += " tagger by Understudy\n\n";
         self.what(&mut card);
         self.scores(&mut card);
         self.loading(&mut card);
         self.licence(&mut card);
         card
-    }
-
-    /// The folder's.
-    fn name(&self) -> String {
-        let name = self.args.out.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
     }
 
     fn what(&self, card: &mut String) {
@@ -65,7 +63,7 @@ impl Card<'_> {
             let name = file["path"].as_str().unwrap_or_default();
             let sha256 = file["sha256"].as_str().unwrap_or_default();
             let short = sha256.get(..12).unwrap_or(sha256);
-            row(part(name), &format!("`{name}`, sha256 {short}…"));
+            row(part(name, file["sentences"].is_u64()), &format!("`{name}`, sha256 {short}…"));
         }
         if let Some(seed) = training["seed"].as_u64() {
             row("seed", &seed.to_string());
@@ -141,19 +139,35 @@ impl Card<'_> {
     }
 }
 
-/// What a file was to the run that read it, by its name.
-fn part(path: &str) -> &'static str {
-    if path.ends_with(PAGE) {
-        return "names of its tags";
-    }
-    let is_of_model = ["config.json", "tokenizer.json", "vocab.txt"].contains(&path);
-    if is_of_model || path.ends_with(".safetensors") {
-        return "teacher or encoder";
-    }
+/// What a file was to the run that read it, by its name and by whether it holds sentences.
+fn part(path: &str, is_data: bool) -> &'static str {
     match Split::of(path) {
+        _ if !is_data && path.ends_with(PAGE) => "names of its tags",
+        _ if !is_data => "teacher or encoder",
         Some(Split::Train) => "learned from",
         Some(Split::Valid) => "best weights chosen by",
         Some(Split::Test) => "scored on",
+        None if path.ends_with(PARQUET) => "labelled text",
         None => "text without labels",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part;
+
+    #[test]
+    fn a_file_has_its_part() {
+        for (path, is_data, expected) in [
+            ("owner/name@0a1b/config.json", false, "teacher or encoder"),
+            ("vocab.txt", false, "teacher or encoder"),
+            ("README.md", false, "names of its tags"),
+            ("train.txt", true, "learned from"),
+            ("data/validation-00000-of-00001.parquet", true, "best weights chosen by"),
+            ("0000.parquet", true, "labelled text"),
+            ("wiki.txt", true, "text without labels"),
+        ] {
+            assert_eq!(part(path, is_data), expected, "{path}");
+        }
     }
 }
