@@ -74,6 +74,26 @@ test.describe("a visit that broke off after the page was changed", () => {
   });
 });
 
+test.describe("a visit that broke off after the model was changed", () => {
+  test.use({ expectedErrors: ["ERR_INTERNET_DISCONNECTED", "ERR_FAILED"] });
+
+  test("leaves the model that worked offline before", async ({ play, page, context, server }) => {
+    await play.open();
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    server.faults.set("models/manifest.json", (bytes) => {
+      const list = JSON.parse(bytes);
+      const { files } = list.models.find(({ folder }) => folder === "tiny-student");
+      files.find(({ name }) => name === "model.safetensors").sha256 = "0".repeat(64);
+      return Buffer.from(JSON.stringify(list));
+    });
+    await page.reload();
+    await expect(page.locator("#student-load")).toContainText("expected 000000000000…");
+    await context.setOffline(true);
+    await page.reload();
+    await play.idle("student");
+  });
+});
+
 test("without a cache, as on plain http of another host, the models are fetched", async ({ play, page }) => {
   // A worker has a scope of its own, which an init script does not reach.
   let workers = 0;

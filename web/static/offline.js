@@ -1,7 +1,8 @@
 // A service worker: the page's own files from the network while there is one, else from the copy. The copy is a whole
-// set, as one visit or the installation brought it, so that what works offline is of one build.
-// Models are not its business, but for those of folders that the list no longer names: workers keep them under
-// their hashes (worker/fetch.rs).
+// set of files, as one visit brought it that came as far as a student in its place, or the first installation; so what
+// works offline is of one build, and has worked.
+// Models are not its business, but for those that the copy's list no longer names: workers keep them under their
+// hashes (worker/fetch.rs).
 const { scope } = self.registration;
 const ALL = "understudy-page-";
 // The sets of this copy of the page, by the time at which each began.
@@ -10,24 +11,37 @@ const SETS = `${ALL}2 ${scope} `;
 const WHOLE = "whole-set";
 const MODELS = "understudy-models-1";
 const LIST = "models/manifest.json";
-// What the page fetches itself before it works, but for its worker.
-const FIRST = ["./", "style.css", "start.js", "app.js", "app_bg.wasm", LIST];
-const WORKERS = ["worker_bg.wasm", "worker_gpu_bg.wasm"];
 const FILES = [
-  ...FIRST,
+  "./",
+  "style.css",
+  "icon.svg",
+  "start.js",
   "start_worker.js?worker",
+  "app.js",
+  "app_bg.wasm",
   "worker.js",
   "worker_bg.wasm",
-  "icon.svg",
+  LIST,
   "rehearsal.txt",
 ];
+// What only some browsers ask for.
+const MORE = ["start_worker.js?worker_gpu", "worker_gpu.js", "worker_gpu_bg.wasm"];
+const OWN = [...FILES, ...MORE].map((file) => new URL(file, scope).href);
+
+const find = (set, request) => set.match(request, { ignoreVary: true });
+
+async function names() {
+  const all = (await caches.keys()).filter((name) => name.startsWith(SETS));
+  return all.sort((left, right) => time(right) - time(left));
+}
+
+const time = (name) => Number(name.slice(SETS.length));
 
 // Opens the newest set that is whole, or that is not.
 async function newest(isWhole) {
-  const names = (await caches.keys()).filter((name) => name.startsWith(SETS));
-  for (const name of names.sort().reverse()) {
+  for (const name of await names()) {
     const set = await caches.open(name);
-    if (((await set.match(WHOLE)) !== undefined) === isWhole) return { name, set };
+    if (((await find(set, WHOLE)) !== undefined) === isWhole) return { name, set };
   }
   return undefined;
 }
@@ -38,31 +52,41 @@ async function forgetUnfinished() {
 
 async function begin() {
   await forgetUnfinished();
-  return caches.open(SETS + Date.now());
+  const [last] = await names();
+  // A clock may be set back.
+  const name = SETS + Math.max(Date.now(), last ? time(last) + 1 : 0);
+  return { name, set: await caches.open(name) };
 }
 
 // Fetches what a set still lacks; then it is the one that is kept.
-async function complete(set) {
-  const missing = [];
-  for (const file of FILES) if (!(await set.match(file))) missing.push(file);
-  // `no-cache` asks the server whether the file has changed, and fetches no byte if not.
-  await set.addAll(missing.map((file) => new Request(file, { cache: "no-cache" })));
+async function complete({ name, set }) {
+  for (const file of FILES) {
+    if (await find(set, file)) continue;
+    // `no-cache` asks the server whether the file has changed, and fetches no byte if not.
+    const response = await fetch(file, { cache: "no-cache" });
+    if (!response.ok) throw new Error(`${file}: ${response.status}`);
+    await set.put(file, await direct(response));
+  }
+  const list = await (await find(set, LIST)).json();
   await set.put(WHOLE, new Response());
-  const { name } = await newest(true);
-  const others = (await caches.keys()).filter((other) => other.startsWith(SETS) && other !== name);
+  const others = (await names()).filter((other) => other !== name);
   await Promise.all(others.map((other) => caches.delete(other)));
-  await forgetModels(await set.match(LIST));
+  await forgetModels(list);
 }
 
-// Deletes the kept models of this page, not of another one of the host, whose folder its list does not name. A
-// newer model takes an older one's place when it has come.
-async function forgetModels(list) {
-  const { models } = await list.json();
-  const folders = models.map(({ folder }) => `${scope}models/${folder}/`);
+// A response that was redirected may answer no navigation.
+async function direct(response) {
+  if (!response.redirected) return response;
+  return new Response(await response.blob(), { headers: response.headers });
+}
+
+// Deletes the kept models of this page, not of another one of the host, that the list does not name.
+async function forgetModels({ models }) {
+  const hashes = models.flatMap(({ files }) => files.map(({ sha256 }) => sha256));
   const cache = await caches.open(MODELS);
-  for (const request of await cache.keys()) {
-    const isNamed = folders.some((folder) => request.url.startsWith(folder));
-    if (request.url.startsWith(scope) && !isNamed) await cache.delete(request);
+  for (const { url } of await cache.keys()) {
+    const hash = new URL(url).searchParams.get("sha256");
+    if (url.startsWith(`${scope}models/`) && !hashes.includes(hash)) await cache.delete(url);
   }
 }
 
@@ -72,24 +96,19 @@ function isPage(request) {
   return request.mode === "navigate" && [scope, `${scope}index.html`].includes(address);
 }
 
-// Keeps a file that has come in the set that a visit has begun. Without one, as after it became whole, a file is
-// kept only if none of its name is.
+// The set that the last visit made, for files that it asks for late.
+let latest;
+
+// Keeps a file that has come in the set that a visit has begun.
 async function keep(request, response) {
   if (isPage(request)) {
-    await (await begin()).put("./", response);
+    latest = undefined;
+    await (await begin()).set.put("./", await direct(response));
     return;
   }
-  const found = await newest(false);
-  if (!found) {
-    const whole = await newest(true);
-    if (whole && !(await whole.set.match(request))) await whole.set.put(request, response);
-    return;
-  }
-  await found.set.put(request, response);
-  const has = async (file) => (await found.set.match(file)) !== undefined;
-  const first = await Promise.all(FIRST.map(has));
-  const workers = await Promise.all(WORKERS.map(has));
-  if (first.every(Boolean) && workers.some(Boolean)) await complete(found.set);
+  const set = (await newest(false))?.set;
+  if (set) await set.put(request, response);
+  else if (latest && !(await find(latest, request))) await latest.put(request, response);
 }
 
 // One after the other, for each looks at what the one before has left.
@@ -103,15 +122,14 @@ function inTurn(work) {
 
 async function kept(request) {
   const set = (await newest(true))?.set;
-  if (isPage(request)) return set?.match("./");
-  return (await set?.match(request)) ?? set?.match(request, { ignoreSearch: true });
+  return set && find(set, isPage(request) ? "./" : request);
 }
 
-// Whether the last visit is of the copy. Then all of it is.
+// Whether the last visit is of the copy. Then all of it is, but for the list, which may be asked for once more.
 let isOfCopy = false;
 
 async function answer(request, wait) {
-  if (isOfCopy && !isPage(request)) {
+  if (isOfCopy && !isPage(request) && request.url !== scope + LIST) {
     const found = await kept(request);
     if (found) return found;
   }
@@ -140,7 +158,8 @@ async function answer(request, wait) {
 
 self.addEventListener("install", (event) => {
   const all = async () => {
-    await complete(await begin());
+    // Where there is a copy that works, the next visit brings a newer one.
+    if (!(await newest(true))) await complete(await begin());
     await self.skipWaiting();
   };
   event.waitUntil(all());
@@ -156,12 +175,20 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(all());
 });
 
+// The page says that it works (app/models.rs).
+self.addEventListener("message", (event) => {
+  const finish = async () => {
+    const found = await newest(false);
+    if (!found) return;
+    await complete(found);
+    latest = found.set;
+  };
+  if (event.data === "works") event.waitUntil(inTurn(finish));
+});
+
 self.addEventListener("fetch", (event) => {
   const { request } = event;
-  const isOwn = request.method === "GET" && request.url.startsWith(scope);
-  const path = request.url.slice(scope.length);
-  const isModel = path.startsWith("models/") && !path.startsWith(LIST);
-  if (isOwn && !isModel) {
+  if (request.method === "GET" && (isPage(request) || OWN.includes(request.url))) {
     event.respondWith(answer(request, (work) => event.waitUntil(work)));
   }
 });

@@ -239,6 +239,15 @@ pub fn property(value: &JsValue, name: &str) -> JsValue {
     js_sys::Reflect::get(value, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
+/// Says something to the service worker that the page is from, if it is from one.
+pub fn tell_service_worker(words: &str) {
+    let container = property(&window().navigator(), "serviceWorker");
+    let worker = property(&container, "controller");
+    if let Ok(post) = property(&worker, "postMessage").dyn_into::<js_sys::Function>() {
+        let _ = post.call1(&worker, &words.into());
+    }
+}
+
 /// Milliseconds since the click that opened the page.
 pub fn since_click() -> Option<f64> {
     window().performance().map(|performance| performance.now())

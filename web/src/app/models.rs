@@ -53,6 +53,9 @@ pub fn begin_missing(role: Role) {
 fn nothing_to_load(role: Role) {
     change(|app| app.place_mut(role).loading = Loading::No);
     show(role);
+    if role == Role::Student {
+        dom::tell_service_worker("works");
+    }
 }
 
 /// Sends a model on its way at once; the promise is kept when it came or is given up.
@@ -101,15 +104,21 @@ async fn bring(client: &Weak<Client>, id: u32, role: Role, origin: Origin) {
         Err(message) => Answer::Failed { message, can_retry: false },
     };
     match answer {
-        Answer::Loaded(loaded) if is_current(role, id) => {
-            if role == Role::Student {
-                teach::student_leaves();
-            }
-            adopt(*loaded);
-        }
+        Answer::Loaded(loaded) if is_current(role, id) => replace(*loaded),
         // It came before it heard that it was overtaken: the worker has it until the other one is there.
         Answer::Loaded(loaded) if is_in_use(client) => {
-            change(|app| app.place_mut(role).before = Some((origin, Rc::new(*loaded))));
+            let is_last = change(|app| {
+                let place = app.place_mut(role);
+                match place.coming {
+                    Some(_) => place.before = Some((origin, Rc::new((*loaded).clone()))),
+                    None => place.origin = Some(origin),
+                }
+                place.coming.is_none()
+            });
+            // The other one has failed already.
+            if is_last {
+                replace(*loaded);
+            }
         }
         Answer::Failed { message, can_retry } if is_current(role, id) => {
             failed(role, message, can_retry);
@@ -158,6 +167,14 @@ fn show(role: Role) {
     }
 }
 
+/// A model has come in place of another one, if there was one.
+fn replace(loaded: Loaded) {
+    if loaded.role == Role::Student {
+        teach::student_leaves();
+    }
+    adopt(loaded);
+}
+
 /// A model has come to its place: shows it, and tags with it.
 pub fn adopt(loaded: Loaded) {
     let (role, loaded) = (loaded.role, Rc::new(loaded));
@@ -174,6 +191,7 @@ pub fn adopt(loaded: Loaded) {
     tagging::score(role);
     if role == Role::Student {
         teach::student_came(&loaded);
+        dom::tell_service_worker("works");
     }
     if teach::is_taught() {
         tagging::tag(Role::Former);

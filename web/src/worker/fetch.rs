@@ -8,8 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web::manifest::{FileEntry, ModelEntry};
 use web::protocol::Stage;
 use web_sys::{
-    Cache, CacheQueryOptions, CacheStorage, ReadableStreamDefaultReader, Request, RequestCache,
-    RequestInit, Response,
+    Cache, CacheStorage, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response,
 };
 
 use super::scope::{global, reason};
@@ -101,11 +100,7 @@ async fn keep(cache: Option<&Cache>, address: &str, file: &FileEntry, bytes: &[u
     let Some(cache) = cache else { return };
     let buffer = Uint8Array::from(bytes);
     let Ok(response) = Response::new_with_opt_js_u8_array(Some(&buffer)) else { return };
-    // What the file was before is not asked for again.
-    let options = CacheQueryOptions::new();
-    options.set_ignore_search(true);
-    let _ = JsFuture::from(cache.delete_with_str_and_options(address, &options)).await;
-    // A full disk or a private window: the next visit fetches again, and nothing else is lost.
+    // What the file was before stays until all of its successor works (offline.js). A full disk or a private window: the next visit fetches again, and nothing else is lost.
     let _ = JsFuture::from(cache.put_with_str(&key(address, file), &response)).await;
 }
 
