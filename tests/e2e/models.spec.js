@@ -48,11 +48,12 @@ test.describe("a visit that broke off after the page was changed", () => {
     server.faults.set("style.css", (bytes) => Buffer.concat([bytes, Buffer.from("body{--build:new}")]));
     server.faults.set("worker_bg.wasm", "missing");
     // A server that is out of order for a moment: all of the page is the copy.
-    server.faults.set("/where/", "unavailable");
+    const out = ["/where/", "models/manifest.json"];
+    out.forEach((path) => server.faults.set(path, "unavailable"));
     await page.reload();
     await play.idle("student");
     expect(await isNew()).toBe(false);
-    server.faults.delete("/where/");
+    out.forEach((path) => server.faults.delete(path));
     await page.reload();
     await expect.poll(isNew).toBe(true);
     await expect(page.locator("#notices")).toContainText("Nothing computes");
@@ -88,9 +89,13 @@ test.describe("a visit that broke off after the model was changed", () => {
     });
     await page.reload();
     await expect(page.locator("#student-load")).toContainText("expected 000000000000…");
+    // A student from elsewhere does not say that the page's own works.
+    await play.drop(await bundle());
+    await play.idle("student");
     await context.setOffline(true);
     await page.reload();
     await play.idle("student");
+    await expect(page.locator("#student-facts")).toContainText("tiny-student · ");
   });
 });
 

@@ -147,7 +147,8 @@ async function answer(request, wait) {
     return response;
   }
   // A page that is not there is not there; a server that is out of order is no reason to have nothing.
-  const found = fault || (isPage(request) && response.status >= 500) ? await kept(request) : undefined;
+  const isOut = fault || ((isPage(request) || isOfCopy) && response.status >= 500);
+  const found = isOut ? await kept(request) : undefined;
   if (found && isPage(request)) {
     isOfCopy = true;
     wait(inTurn(forgetUnfinished));

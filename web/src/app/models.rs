@@ -104,7 +104,13 @@ async fn bring(client: &Weak<Client>, id: u32, role: Role, origin: Origin) {
         Err(message) => Answer::Failed { message, can_retry: false },
     };
     match answer {
-        Answer::Loaded(loaded) if is_current(role, id) => replace(*loaded),
+        Answer::Loaded(loaded) if is_current(role, id) => {
+            replace(*loaded);
+            // Of the list, and so of this visit's files.
+            if role == Role::Student && matches!(origin, Origin::Manifest(_)) {
+                dom::tell_service_worker("works");
+            }
+        }
         // It came before it heard that it was overtaken: the worker has it until the other one is there.
         Answer::Loaded(loaded) if is_in_use(client) => {
             let is_last = change(|app| {
@@ -191,7 +197,6 @@ pub fn adopt(loaded: Loaded) {
     tagging::score(role);
     if role == Role::Student {
         teach::student_came(&loaded);
-        dom::tell_service_worker("works");
     }
     if teach::is_taught() {
         tagging::tag(Role::Former);
