@@ -176,15 +176,13 @@ fn read_split(source: &Source, names: &[String], split: Split) -> Result<Option<
 pub fn read_labelled(path: &Path) -> Result<Labelled> {
     let bytes = Bytes::from(store::read(path)?);
     let folder = path.parent();
-    let (sentences, page) = sentences(path, &bytes, folder)?;
-    let hash = |path: &Path, bytes: &[u8], sentences| FileHash {
+    let (sentences, _) = sentences(path, &bytes, folder)?;
+    let file = FileHash {
         path: path.display().to_string(),
-        sha256: store::sha256_hex(bytes),
-        sentences,
+        sha256: store::sha256_hex(&bytes),
+        sentences: Some(sentences.len()),
     };
-    let file = hash(path, &bytes, Some(sentences.len()));
-    let page = page.map(|page| hash(&path.with_file_name(PAGE), page.as_bytes(), None));
-    Ok(Labelled { sentences, file, page })
+    Ok(Labelled { sentences, file, page: None })
 }
 
 /// The sentences of a file; what a Parquet file's tags are called may stand on the page in `folder`, which

@@ -45,7 +45,7 @@ pub fn interrupt_in(
     wait_until(&mut child, || {
         steps(&folder).len() >= after_steps && folder.join("checkpoint.safetensors").is_file()
     });
-    send(&child, signal);
+    send(child.id(), signal);
     child.wait().expect("it ends").code()
 }
 
@@ -75,8 +75,9 @@ fn wait_until(child: &mut Child, is_so: impl Fn() -> bool) {
     }
 }
 
-fn send(child: &Child, signal: &str) {
-    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+/// Sends a signal, such as `-INT`, to a process.
+pub fn send(id: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &id.to_string()]).status();
     assert!(sent.expect("kill runs").success());
 }
 
@@ -101,7 +102,7 @@ fn a_hangup_stays_ignored() {
     }
     let mut child = shell.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");
     wait_until(&mut child, || steps(&dir.join("cut")).len() >= 3);
-    send(&child, "-HUP");
+    send(child.id(), "-HUP");
     assert!(child.wait().expect("it ends").success());
 }
 
@@ -117,7 +118,7 @@ fn an_interrupt_while_the_teacher_labels_exits_with_130() {
     let mut child = command(dir, label);
     let mut child = child.stderr(Stdio::piped()).spawn().expect("it starts");
     wait_until(&mut child, || dir.join("cache").is_dir());
-    send(&child, "-INT");
+    send(child.id(), "-INT");
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{said}");

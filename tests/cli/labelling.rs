@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use tempfile::tempdir;
 
 use super::bad_input::check;
+use super::interruption::send;
 use super::{SMALL_STUDENT, command, run, small_data, stdout};
 
 /// A distillation of [`small_data`] into the folder `run`, with logits in another folder each time.
@@ -93,12 +94,6 @@ fn a_run_that_cannot_be_is_refused_before_the_teacher_labels() {
     }
 }
 
-#[cfg(unix)]
-fn interrupt(id: u32) {
-    let sent = Command::new("kill").args(["-INT", &id.to_string()]).status();
-    assert!(sent.expect("kill runs").success());
-}
-
 /// Whether a process has a handler for SIGINT by now.
 #[cfg(target_os = "linux")]
 fn handles_interrupts(id: u32) -> bool {
@@ -125,7 +120,7 @@ fn an_interrupt_while_logits_are_read_exits_with_130() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         if child.try_wait().expect("asked").is_none() {
-            interrupt(id);
+            send(id, "-INT");
         }
         let output = child.wait_with_output().expect("it ends");
         let code = output.status.code();
@@ -144,7 +139,7 @@ fn an_interrupt_while_it_measures_exits_with_130() {
     let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
     let first = lines.next().expect("a line").expect("text");
     assert!(first.starts_with("device: "), "{first}");
-    interrupt(child.id());
+    send(child.id(), "-INT");
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     let said: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(said.iter().any(|line| line.starts_with("stopped; ")), "{said:?}");
